@@ -1,0 +1,126 @@
+#pragma once
+// Everything a device must do. run(op) checks the op's contract once and calls the device's execute; a device that
+// lacks an op does not compile. A backend owns its threads, handles and workspace; there are no globals.
+
+#include <cstddef>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "kernels/adam.h"
+#include "kernels/attention.h"
+#include "kernels/combine.h"
+#include "kernels/dropout.h"
+#include "kernels/layernorm.h"
+#include "kernels/linear.h"
+#include "kernels/loss.h"
+#include "kernels/patch_embed.h"
+#include "kernels/tokens.h"
+
+namespace vitrail {
+
+class Backend;
+
+// Device memory, 4096-byte aligned, zero-filled; freed with the object. Movable, never copied by accident.
+class Buffer {
+ public:
+  Buffer() = default;
+  Buffer(Backend& backend, std::size_t bytes);
+  Buffer(Buffer&& other) noexcept;
+  Buffer& operator=(Buffer&& other) noexcept;
+  ~Buffer();
+
+  std::byte* data() const { return data_; }
+  std::size_t size() const { return size_; }  // bytes
+
+ private:
+  Backend* backend_ = nullptr;
+  std::byte* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+struct BackendOptions {
+  int threads = 0;            // 0: one per core this process may use
+  std::string gemm = "auto";  // auto | onednn | eigen (f32 products on the CPU)
+  std::string isa = "auto";   // auto | avx2 | avx512 (the CPU's vector code)
+};
+
+// What was chosen, for the first screen of a run.
+struct BackendInfo {
+  std::string device;  // "cpu"
+  std::string name;    // the processor's own name
+  std::string isa;     // vector instructions in use
+  std::string gemm;    // who multiplies matrices
+  int threads = 1;
+};
+
+// Time spent in one kind of op since profiling began.
+struct OpTime {
+  double seconds = 0;
+  std::int64_t calls = 0;
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  virtual BackendInfo info() const = 0;
+
+  virtual void zero(Out view) = 0;
+  virtual void copy(Out to, In from) = 0;                                     // device to device
+  virtual void upload(Out to, const void* from, std::size_t bytes) = 0;       // host to device
+  virtual void download(void* to, In from, std::size_t bytes) const = 0;      // device to host
+
+  // Throws Error when the op's contract is broken or the device cannot compute in the op's dtype.
+  template <class Op>
+  void run(const Op& op) {
+    op.check();
+    if (!profiling_) return execute(op);
+    const double start = now();
+    execute(op);
+    record(Op::kName, now() - start);
+  }
+
+  void set_profiling(bool on);  // forgets earlier times
+  const std::map<std::string, OpTime>& profile() const { return profile_; }
+
+ protected:
+  friend class Buffer;
+  virtual std::byte* allocate(std::size_t bytes) = 0;
+  virtual void deallocate(std::byte* data, std::size_t bytes) noexcept = 0;
+
+  virtual void execute(const PatchEmbedForward& op) = 0;
+  virtual void execute(const PatchEmbedBackward& op) = 0;
+  virtual void execute(const EmbedTokensForward& op) = 0;
+  virtual void execute(const EmbedTokensBackward& op) = 0;
+  virtual void execute(const SliceTokensForward& op) = 0;
+  virtual void execute(const SliceTokensBackward& op) = 0;
+  virtual void execute(const MeanTokensForward& op) = 0;
+  virtual void execute(const MeanTokensBackward& op) = 0;
+  virtual void execute(const LinearForward& op) = 0;
+  virtual void execute(const LinearBackward& op) = 0;
+  virtual void execute(const LinearGeluForward& op) = 0;
+  virtual void execute(const LinearResidualForward& op) = 0;
+  virtual void execute(const LinearResidualBackward& op) = 0;
+  virtual void execute(const LayerNormForward& op) = 0;
+  virtual void execute(const LayerNormBackward& op) = 0;
+  virtual void execute(const AttentionForward& op) = 0;
+  virtual void execute(const AttentionBackward& op) = 0;
+  virtual void execute(const CrossEntropy& op) = 0;
+  virtual void execute(const ApplyDropout& op) = 0;
+  virtual void execute(const Combine& op) = 0;
+  virtual void execute(const AdamStep& op) = 0;
+  virtual void execute(const GradNorm& op) = 0;
+
+ private:
+  static double now();
+  void record(const char* op, double seconds);
+
+  bool profiling_ = false;
+  std::map<std::string, OpTime> profile_;
+};
+
+// device: "cpu" or "cuda". Throws Error, naming what is missing, when this build or machine has no such device.
+std::unique_ptr<Backend> make_backend(const std::string& device, const BackendOptions& options = {});
+
+}  // namespace vitrail

@@ -1,0 +1,38 @@
+#pragma once
+// What every CPU op gets: the pool, and scratch memory of its own for each worker.
+
+#include <cstddef>
+#include <vector>
+
+#include "kernels/cpu/thread_pool.h"
+
+namespace vitrail::cpu {
+
+class Context {
+ public:
+  Context(int threads, bool use_onednn);
+  ~Context();
+
+  ThreadPool& pool() { return pool_; }
+  bool use_onednn() const { return use_onednn_; }
+
+  // At least `bytes` of 64-byte aligned memory that belongs to `worker` until its task ends. Grows on first use
+  // and is then kept, so that a training step allocates nothing. Contents are not defined.
+  std::byte* scratch(int worker, std::size_t bytes);
+
+  // The same, shared by all workers of one op: call it before parallel_for.
+  std::byte* shared_scratch(std::size_t bytes);
+
+ private:
+  struct Block {
+    std::byte* data = nullptr;
+    std::size_t size = 0;
+  };
+  static std::byte* grown(Block& block, std::size_t bytes);
+
+  ThreadPool pool_;
+  bool use_onednn_;
+  std::vector<Block> blocks_;  // one a worker, then the shared one
+};
+
+}  // namespace vitrail::cpu
