@@ -1,0 +1,66 @@
+#pragma once
+// Everything that decides a training run. The driver's key table (engine/app/keys.cpp) sets these fields; a
+// checkpoint carries them; the same config, data and build give the same weights, bit for bit.
+
+#include <cstdint>
+#include <string>
+
+#include "engine/data/transform.h"
+#include "engine/schedule.h"
+#include "engine/vit_config.h"
+#include "kernels/adam.h"
+#include "kernels/view.h"
+
+namespace vitrail {
+
+struct OptimizerConfig {
+  AdamKind kind = AdamKind::adamw;
+  double lr = 1e-3;            // at the top of the schedule
+  double weight_decay = 0.05;  // not on biases, norms, tokens and position embedding
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double eps = 1e-8;
+  double clip_norm = 1;  // largest global gradient norm; 0 switches clipping off
+
+  friend bool operator==(const OptimizerConfig&, const OptimizerConfig&) = default;
+};
+
+struct EmaConfig {
+  double decay = 0;    // of the moving average of the weights; 0 switches it off
+  bool warmup = true;  // decay at update t is min(decay, 1 − (1 + t)^(−2/3)), timm/utils/model_ema.py
+
+  friend bool operator==(const EmaConfig&, const EmaConfig&) = default;
+};
+
+struct SaveConfig {
+  std::int64_t every_steps = 0;  // besides the end of each epoch; 0: only there
+  std::int64_t keep = 0;         // how many earlier checkpoints stay in rolling/, beside last and best
+
+  friend bool operator==(const SaveConfig&, const SaveConfig&) = default;
+};
+
+struct TrainConfig {
+  std::string data;         // "fashion-mnist" or a folder
+  double val_fraction = 0.1;  // where the data has no validation part of its own
+  VitConfig model;
+  InputConfig input;
+  AugmentConfig augment;
+  OptimizerConfig opt;
+  ScheduleConfig schedule;
+  EmaConfig ema;
+  SaveConfig save;
+  std::int64_t epochs = 10;
+  std::int64_t steps = 0;       // stop after this many steps; 0: epochs decide
+  std::int64_t batch = 128;     // samples of one optimizer step
+  std::int64_t accumulate = 1;  // cut a step into this many micro-batches (batch must divide by it)
+  double label_smoothing = 0;
+  std::uint64_t seed = 0;
+  DType dtype = DType::f32;
+
+  // Throws ConfigError naming the key and what would be accepted.
+  void check() const;
+
+  friend bool operator==(const TrainConfig&, const TrainConfig&) = default;
+};
+
+}  // namespace vitrail
