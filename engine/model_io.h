@@ -1,0 +1,53 @@
+#pragma once
+// Weights and models in `.vitrail` files. Strict: a missing, unexpected or mismatched tensor refuses the file, and
+// all of them are named together.
+
+#include <filesystem>
+#include <optional>
+
+#include "engine/data/transform.h"
+#include "engine/param_set.h"
+#include "format/container.h"
+
+namespace vitrail {
+
+// What a program needs to use a network: its shape, its preprocessing, its class names, its weights.
+struct Model {
+  VitConfig config;
+  InputConfig input;
+  std::vector<std::string> labels;  // one for each class, or none
+  ParamSet params;
+};
+
+struct ModelInfo {
+  std::string kind;  // "weights", "model", "checkpoint"
+  std::string producer;
+  std::string dtype;
+  std::uint64_t file_bytes = 0;
+  std::string content_id;
+  std::int64_t tensors = 0;     // parameters only, without moments and EMA
+  std::int64_t parameters = 0;  // elements of them
+  // Of a model or checkpoint:
+  std::optional<VitConfig> config;
+  std::optional<InputConfig> input;
+  std::vector<std::string> labels;
+  bool has_ema = false;
+  // Of a checkpoint:
+  std::int64_t step = 0, total_steps = 0, epoch = 0;
+  std::vector<std::string> settings;  // "key=value", the effective configuration
+  std::optional<double> last_top1, best_top1;  // percent
+};
+
+// Which weights of a checkpoint that has both: EMA where there is one, as in evaluation during training.
+enum class WeightChoice : std::uint8_t { best, plain, ema };
+
+format::WriteResult save_weights(const std::filesystem::path& path, Backend& backend, const ParamSet& params);
+void load_weights(const std::filesystem::path& path, Backend& backend, const ParamSet& params);
+
+format::WriteResult save_model(const std::filesystem::path& path, Backend& backend, const Model& model);
+// From a model or a checkpoint: the network is built from the file alone.
+Model load_model(const std::filesystem::path& path, Backend& backend, WeightChoice choice = WeightChoice::best);
+
+ModelInfo get_model_info(const std::filesystem::path& path);  // reads the head of the file only
+
+}  // namespace vitrail

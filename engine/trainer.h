@@ -1,0 +1,85 @@
+#pragma once
+// A training run: weights, gradients, moments and everything else a step needs, all allocated before step 1.
+// It moves by micro-batches, can be saved between any two of them, and goes on from there bit for bit.
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "engine/data/dataset.h"
+#include "engine/evaluate.h"
+#include "engine/train_config.h"
+#include "format/container.h"
+#include "kernels/backend.h"
+
+namespace vitrail {
+
+struct StepReport {
+  std::int64_t step = 0;   // steps done, this one included
+  std::int64_t epoch = 0;  // of this step, counts from 0
+  double loss = 0;         // mean over the step's samples
+  double grad_norm = 0;    // before clipping
+  double lr = 0;
+};
+
+struct EpochReport {
+  std::int64_t epoch = 0;  // counts from 0
+  std::int64_t step = 0;
+  double train_loss = 0;  // mean over the epoch's steps
+  double top1 = 0, top5 = 0, val_loss = 0;  // top1 and top5 in percent
+};
+
+// Bytes, each one allocation.
+struct MemoryPlan {
+  std::size_t weights = 0, gradients = 0, moments = 0, ema = 0, activations = 0, data = 0;
+  std::size_t total() const { return weights + gradients + moments + ema + activations + data; }
+};
+
+class Trainer {
+ public:
+  // Starts at step 0 with fresh weights. `data` may hold no validation part.
+  Trainer(Backend& backend, const TrainConfig& config, const DataSource& data, int data_threads);
+  ~Trainer();
+
+  // Goes on from a checkpoint whose config is `config`, except that epochs and steps may have grown.
+  // Throws format::FormatError when the file is damaged, ConfigError when it belongs to another run.
+  void load(const std::filesystem::path& path);
+  format::WriteResult save(const std::filesystem::path& path);
+
+  const TrainConfig& config() const;  // with what was automatic filled in (warmup_steps)
+  std::int64_t step() const;          // steps done
+  std::int64_t total_steps() const;
+  std::int64_t steps_per_epoch() const;
+  bool mid_step() const;  // some micro-batches of a step are done
+  bool done() const;
+  bool at_epoch_end() const;  // the last step of an epoch (or of the run) is done and not yet recorded
+
+  // One micro-batch; a report when it completes a step. Throws DivergedError, before any weight is touched, when the
+  // loss or the gradient norm is NaN or infinite.
+  std::optional<StepReport> advance();
+
+  // On the validation part, with the EMA weights where there are any; records the epoch in history().
+  EpochReport finish_epoch(const EvalProgress& progress = {});
+  const std::vector<EpochReport>& history() const;
+  std::optional<double> best_top1() const;
+
+  MemoryPlan memory() const;
+  std::int64_t parameters() const;
+  double seconds_waited() const;            // for data
+  std::vector<std::string> broken() const;  // images replaced so far
+
+  const ParamSet& weights() const;
+  const ParamSet& first_moment() const;
+  const ParamSet& second_moment() const;
+  const ParamSet* ema() const;  // null when it is off
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+// The configuration a checkpoint was made with, its data spec included.
+TrainConfig read_train_config(const std::filesystem::path& path);
+
+}  // namespace vitrail
