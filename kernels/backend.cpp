@@ -1,0 +1,52 @@
+#include "kernels/backend.h"
+
+#include <chrono>
+#include <utility>
+
+#include "kernels/cpu/cpu_backend.h"
+#include "kernels/cuda_backend.h"
+#include "kernels/error.h"
+
+namespace vitrail {
+
+Buffer::Buffer(Backend& backend, std::size_t bytes)
+    : backend_(&backend), data_(bytes == 0 ? nullptr : backend.allocate(bytes)), size_(bytes) {}
+
+Buffer::Buffer(Buffer&& other) noexcept
+    : backend_(std::exchange(other.backend_, nullptr)),
+      data_(std::exchange(other.data_, nullptr)),
+      size_(std::exchange(other.size_, 0)) {}
+
+Buffer& Buffer::operator=(Buffer&& other) noexcept {
+  std::swap(backend_, other.backend_);
+  std::swap(data_, other.data_);
+  std::swap(size_, other.size_);
+  return *this;
+}
+
+Buffer::~Buffer() {
+  if (data_ != nullptr) backend_->deallocate(data_, size_);
+}
+
+void Backend::set_profiling(bool on) {
+  profiling_ = on;
+  profile_.clear();
+}
+
+double Backend::now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+void Backend::record(const char* op, double seconds) {
+  OpTime& time = profile_[op];
+  time.seconds += seconds;
+  ++time.calls;
+}
+
+std::unique_ptr<Backend> make_backend(const std::string& device, const BackendOptions& options) {
+  if (device == "cpu") return cpu::make_cpu_backend(options);
+  if (device == "cuda") return cuda::make_cuda_backend(options);
+  throw Error("device: expected cpu or cuda, found \"" + device + "\"");
+}
+
+}  // namespace vitrail

@@ -1,0 +1,10 @@
+#include "kernels/cuda_backend.h"
+#include "kernels/error.h"
+
+namespace vitrail::cuda {
+
+std::unique_ptr<Backend> make_cuda_backend(const BackendOptions&) {
+  throw Error("device cuda: this build of vitrail has no CUDA; use device cpu");
+}
+
+}  // namespace vitrail::cuda

@@ -1,0 +1,87 @@
+#include "kernels/linear.h"
+
+#include "kernels/check.h"
+
+namespace vitrail {
+namespace {
+
+// The shape of `x` with another last extent.
+Shape with_features(const In& x, std::int64_t features) {
+  return {x.shape[0], x.shape[1], features};
+}
+
+}  // namespace
+
+void LinearForward::check() const {
+  const Contract contract(kName);
+  contract.present("x", x, 3);
+  contract.present("y", y, 3);
+  const std::int64_t in = x.shape[2], out = y.shape[2];
+  contract.operand("y", y, x.dtype, with_features(x, out));
+  contract.operand("weight", weight, x.dtype, {out, in});
+  contract.optional("bias", bias, x.dtype, {out});
+}
+
+void LinearBackward::check() const {
+  const Contract contract(kName);
+  contract.present("x", x, 3);
+  contract.present("dy", dy, 3);
+  const std::int64_t in = x.shape[2], out = dy.shape[2];
+  contract.operand("dy", dy, x.dtype, with_features(x, out));
+  contract.optional("dx", dx, x.dtype, x.shape);
+  contract.operand("weight", weight, x.dtype, {out, in});
+  contract.operand("dweight_acc", dweight_acc, x.dtype, {out, in});
+  contract.optional("dbias_acc", dbias_acc, x.dtype, {out});
+}
+
+void LinearGeluForward::check() const {
+  const Contract contract(kName);
+  contract.present("x", x, 3);
+  contract.present("y", y, 3);
+  const std::int64_t in = x.shape[2], out = y.shape[2];
+  contract.operand("y", y, x.dtype, with_features(x, out));
+  contract.optional("pre", pre, x.dtype, y.shape);
+  contract.operand("weight", weight, x.dtype, {out, in});
+  contract.optional("bias", bias, x.dtype, {out});
+  contract.dropout("dropout", dropout);
+}
+
+void LinearResidualForward::check() const {
+  const Contract contract(kName);
+  contract.present("x", x, 3);
+  contract.present("y", y, 3);
+  const std::int64_t in = x.shape[2], out = y.shape[2];
+  contract.operand("y", y, x.dtype, with_features(x, out));
+  contract.operand("residual", residual, x.dtype, y.shape);
+  contract.operand("weight", weight, x.dtype, {out, in});
+  contract.optional("bias", bias, x.dtype, {out});
+  contract.optional("gamma", gamma, x.dtype, {out});
+  if (branch) contract.operand("gamma", gamma, x.dtype, {out});
+  contract.optional("branch", branch, x.dtype, y.shape);
+  contract.dropout("dropout", dropout);
+  contract.dropout("drop_path", drop_path);
+}
+
+void LinearResidualBackward::check() const {
+  const Contract contract(kName);
+  contract.present("x", x, 3);
+  contract.present("dy", dy, 3);
+  const std::int64_t in = x.shape[2], out = dy.shape[2];
+  contract.operand("dy", dy, x.dtype, with_features(x, out));
+  contract.operand("dx", dx, x.dtype, x.shape);
+  contract.operand("dbranch", dbranch, x.dtype, dy.shape);
+  contract.operand("weight", weight, x.dtype, {out, in});
+  contract.operand("dweight_acc", dweight_acc, x.dtype, {out, in});
+  contract.optional("dbias_acc", dbias_acc, x.dtype, {out});
+  contract.optional("gamma", gamma, x.dtype, {out});
+  contract.optional("dgamma_acc", dgamma_acc, x.dtype, {out});
+  contract.optional("branch", branch, x.dtype, dy.shape);
+  contract.together("gamma", gamma, "dgamma_acc", dgamma_acc);
+  contract.together("gamma", gamma, "branch", branch);
+  contract.optional("gelu_pre", gelu_pre, x.dtype, x.shape);
+  contract.dropout("dropout", dropout);
+  contract.dropout("drop_path", drop_path);
+  contract.dropout("gelu_dropout", gelu_dropout);
+}
+
+}  // namespace vitrail
