@@ -46,7 +46,7 @@ struct EvalReport {
 using EvalProgress = std::function<bool(std::int64_t done, std::int64_t total)>;
 
 EvalReport evaluate(Backend& backend, const VitConfig& config, const ParamSet& params,
-                    const std::shared_ptr<const Dataset>& dataset, const InputConfig& input, std::int64_t batch,
-                    int data_threads, const EvalProgress& progress = {});
+                    const std::shared_ptr<const Dataset>& dataset, const InputConfig& input,
+                    std::int64_t batch, int data_threads, const EvalProgress& progress = {});
 
 }  // namespace vitrail

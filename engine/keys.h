@@ -16,14 +16,14 @@ struct Key {
   std::string name;     // "opt.lr"
   std::string accepts;  // "number above 0", "adam | adamw", …
   std::string help;
-  std::function<std::string(const TrainConfig&)> get;  // lossless: set(get()) changes nothing
+  std::function<std::string(const TrainConfig&)> get;       // lossless: set(get()) changes nothing
   std::function<void(TrainConfig&, std::string_view)> set;  // throws ConfigError
 };
 
 std::span<const Key> keys();
 
-// Throws ConfigError: "unknown setting 'opt.learning_rate'; did you mean 'opt.lr'?", "opt.lr: expected a number
-// above 0, found 'fast'".
+// Throws ConfigError: "unknown setting 'opt.learning_rate'; did you mean 'opt.lr'?", "opt.lr: expected a
+// number above 0, found 'fast'".
 void set_key(TrainConfig& config, std::string_view name, std::string_view value);
 
 // The nearest of `candidates` to `word` by edit distance; empty when none is near.

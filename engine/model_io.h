@@ -1,6 +1,6 @@
 #pragma once
-// Weights and models in `.vitrail` files. Strict: a missing, unexpected or mismatched tensor refuses the file, and
-// all of them are named together.
+// Weights and models in `.vitrail` files. Strict: a missing, unexpected or mismatched tensor refuses the
+// file, and all of them are named together.
 
 #include <filesystem>
 #include <optional>
@@ -34,7 +34,7 @@ struct ModelInfo {
   bool has_ema = false;
   // Of a checkpoint:
   std::int64_t step = 0, total_steps = 0, epoch = 0;
-  std::vector<std::string> settings;  // "key=value", the effective configuration
+  std::vector<std::string> settings;           // "key=value", the effective configuration
   std::optional<double> last_top1, best_top1;  // percent
 };
 
@@ -46,7 +46,8 @@ void load_weights(const std::filesystem::path& path, Backend& backend, const Par
 
 format::WriteResult save_model(const std::filesystem::path& path, Backend& backend, const Model& model);
 // From a model or a checkpoint: the network is built from the file alone.
-Model load_model(const std::filesystem::path& path, Backend& backend, WeightChoice choice = WeightChoice::best);
+Model load_model(const std::filesystem::path& path, Backend& backend,
+                 WeightChoice choice = WeightChoice::best);
 
 ModelInfo get_model_info(const std::filesystem::path& path);  // reads the head of the file only
 

@@ -10,7 +10,9 @@ namespace {
 
 constexpr std::int64_t kAlignment = 16;  // elements: 64 bytes of f32, a cache line and a vector
 
-std::int64_t aligned(std::int64_t elements) { return (elements + kAlignment - 1) / kAlignment * kAlignment; }
+std::int64_t aligned(std::int64_t elements) {
+  return (elements + kAlignment - 1) / kAlignment * kAlignment;
+}
 
 }  // namespace
 
@@ -39,7 +41,8 @@ const ParamTensor* ParamSet::find(std::string_view name) const {
 
 std::int64_t ParamSet::parameters() const {
   std::int64_t total = 0;
-  for (const ParamTensor& tensor : tensors_) total += tensor.spec.shape.elements();
+  for (const ParamTensor& tensor : tensors_)
+    total += tensor.spec.shape.elements();
   return total;
 }
 
@@ -53,12 +56,18 @@ double normal(std::uint32_t a, std::uint32_t b) {
 
 double initial_value(const VitConfig& config, Init init, const Random4& bits) {
   switch (init) {
-    case Init::zeros: return 0;
-    case Init::ones: return 1;
-    case Init::normal_02: return 0.02 * normal(bits[0], bits[1]);  // ±2 is 100 deviations away
-    case Init::normal_1e6: return 1e-6 * normal(bits[0], bits[1]);
-    case Init::uniform_conv: return (2 * uniform(bits[0]) - 1) / std::sqrt(double(config.patch_elements()));
-    case Init::layer_scale: return config.init_values;
+    case Init::zeros:
+      return 0;
+    case Init::ones:
+      return 1;
+    case Init::normal_02:
+      return 0.02 * normal(bits[0], bits[1]);  // ±2 is 100 deviations away
+    case Init::normal_1e6:
+      return 1e-6 * normal(bits[0], bits[1]);
+    case Init::uniform_conv:
+      return (2 * uniform(bits[0]) - 1) / std::sqrt(double(config.patch_elements()));
+    case Init::layer_scale:
+      return config.init_values;
   }
   return 0;
 }

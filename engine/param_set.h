@@ -1,5 +1,6 @@
 #pragma once
-// One allocation cut into the tensors of visit_params(): the type of weights, gradients, both moments and EMA.
+// One allocation cut into the tensors of visit_params(): the type of weights, gradients, both moments and
+// EMA.
 
 #include <span>
 #include <string_view>

@@ -9,7 +9,8 @@ namespace vitrail {
 enum class ScheduleKind : std::uint8_t {
   constant,
   linear,  // falls straight from lr to min_lr at the last step
-  cosine,  // falls along half a cosine from lr to min_lr (Loshchilov and Hutter, arXiv 1608.03983, no restarts)
+  cosine,  // falls along half a cosine from lr to min_lr (Loshchilov and Hutter, arXiv 1608.03983, no
+           // restarts)
   step,    // multiplied by gamma every step_every steps
 };
 

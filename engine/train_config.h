@@ -40,7 +40,7 @@ struct SaveConfig {
 };
 
 struct TrainConfig {
-  std::string data;         // "fashion-mnist" or a folder
+  std::string data;           // "fashion-mnist" or a folder
   double val_fraction = 0.1;  // where the data has no validation part of its own
   VitConfig model;
   InputConfig input;

@@ -26,7 +26,7 @@ struct StepReport {
 struct EpochReport {
   std::int64_t epoch = 0;  // counts from 0
   std::int64_t step = 0;
-  double train_loss = 0;  // mean over the epoch's steps
+  double train_loss = 0;                    // mean over the epoch's steps
   double top1 = 0, top5 = 0, val_loss = 0;  // top1 and top5 in percent
 };
 
@@ -55,8 +55,8 @@ class Trainer {
   bool done() const;
   bool at_epoch_end() const;  // the last step of an epoch (or of the run) is done and not yet recorded
 
-  // One micro-batch; a report when it completes a step. Throws DivergedError, before any weight is touched, when the
-  // loss or the gradient norm is NaN or infinite.
+  // One micro-batch; a report when it completes a step. Throws DivergedError, before any weight is touched,
+  // when the loss or the gradient norm is NaN or infinite.
   std::optional<StepReport> advance();
 
   // On the validation part, with the EMA weights where there are any; records the epoch in history().

@@ -1,6 +1,6 @@
 #pragma once
-// THE list of parameters. Allocation, initialisation, weight decay, the optimizer, every file format and the gradient
-// tests walk it; there is no second one. Names and order are timm's state dict, letter for letter.
+// THE list of parameters. Allocation, initialisation, weight decay, the optimizer, every file format and the
+// gradient tests walk it; there is no second one. Names and order are timm's state dict, letter for letter.
 
 #include <string>
 #include <vector>
@@ -46,12 +46,13 @@ struct BlockParams {
   Out ls2;
 };
 
-// One view for each parameter: of the weights, of their gradients or of either moment. Absent parameters have no data.
+// One view for each parameter: of the weights, of their gradients or of either moment. Absent parameters have
+// no data.
 struct VitParams {
-  Out cls_token;   // (1, 1, dim)
-  Out reg_token;   // (1, registers, dim)
-  Out pos_embed;   // (1, pos_tokens, dim)
-  Out dist_token;  // (1, 1, dim)
+  Out cls_token;             // (1, 1, dim)
+  Out reg_token;             // (1, registers, dim)
+  Out pos_embed;             // (1, pos_tokens, dim)
+  Out dist_token;            // (1, 1, dim)
   LinearParams patch_embed;  // weight (dim, in_chans, P, P)
   NormParams norm_pre;
   std::vector<BlockParams> blocks;
@@ -85,7 +86,9 @@ void visit_params(const VitConfig& config, VitParams& params, Visit&& visit) {
   token("dist_token", params.dist_token, config.dist_token ? 1 : 0, Init::normal_02);
   visit(ParamSpec{"patch_embed.proj.weight",
                   {dim, config.in_chans, config.patch_size, config.patch_size},
-                  Init::uniform_conv, true, 0},
+                  Init::uniform_conv,
+                  true,
+                  0},
         params.patch_embed.weight);
   if (config.patch_bias) {
     visit(ParamSpec{"patch_embed.proj.bias", {dim}, Init::uniform_conv, false, 0}, params.patch_embed.bias);
@@ -112,7 +115,8 @@ void visit_params(const VitConfig& config, VitParams& params, Visit&& visit) {
     norm("norm", params.norm, config.depth);
   }
   linear("head", params.head, config.num_classes, dim, config.head_bias, last);
-  if (config.dist_token) linear("head_dist", params.head_dist, config.num_classes, dim, config.head_bias, last);
+  if (config.dist_token)
+    linear("head_dist", params.head_dist, config.num_classes, dim, config.head_bias, last);
 }
 
 }  // namespace vitrail

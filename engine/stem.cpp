@@ -1,0 +1,87 @@
+#include "engine/stem.h"
+
+namespace vitrail {
+namespace {
+
+Dropout pos_drop(const VitConfig& config, const Draws& draws) {
+  return draws.dropout(config.pos_drop_rate, Purpose::pos_drop, 0);
+}
+
+}  // namespace
+
+Stem plan_stem(Arena& arena, const VitConfig& config, std::int64_t batch) {
+  const std::int64_t tokens = config.tokens(), dim = config.embed_dim;
+  Stem stem;
+  stem.patches = arena.take({batch, config.patches(), config.patch_elements()});
+  stem.embedded = arena.take({batch, config.patches(), dim});
+  stem.tokens = arena.take({batch, tokens, dim});
+  if (config.pre_norm) {
+    stem.norm = arena.take({batch, tokens, dim});
+    stem.mean = arena.take({batch, tokens});
+    stem.rstd = arena.take({batch, tokens});
+  }
+  return stem;
+}
+
+StemScratch plan_stem_scratch(Arena& arena, const VitConfig& config, std::int64_t batch) {
+  StemScratch scratch;
+  if (config.pre_norm) scratch.dtokens = arena.take({batch, config.tokens(), config.embed_dim});
+  scratch.dembedded = arena.take({batch, config.patches(), config.embed_dim});
+  return scratch;
+}
+
+void stem_forward(Backend& backend, const VitConfig& config, const VitParams& params, const Stem& stem,
+                  In images, const Draws& draws) {
+  backend.run(PatchEmbedForward{.y = stem.embedded,
+                                .patches = stem.patches,
+                                .images = images,
+                                .weight = params.patch_embed.weight,
+                                .bias = params.patch_embed.bias});
+  backend.run(EmbedTokensForward{.x = stem.tokens,
+                                 .patches = stem.embedded,
+                                 .cls_token = params.cls_token,
+                                 .dist_token = params.dist_token,
+                                 .reg_token = params.reg_token,
+                                 .pos_embed = params.pos_embed});
+  const Dropout dropout = pos_drop(config, draws);
+  if (dropout.rate > 0) backend.run(ApplyDropout{.y = stem.tokens, .x = stem.tokens, .dropout = dropout});
+  if (!config.pre_norm) return;
+  backend.run(LayerNormForward{.y = stem.norm,
+                               .mean = stem.mean,
+                               .rstd = stem.rstd,
+                               .x = stem.tokens,
+                               .weight = params.norm_pre.weight,
+                               .bias = params.norm_pre.bias,
+                               .eps = config.norm_eps});
+}
+
+void stem_backward(Backend& backend, const VitConfig& config, const VitParams& params, const VitParams& grads,
+                   const Stem& stem, const StemScratch& scratch, Out dy, const Draws& draws) {
+  Out dtokens = dy;
+  if (config.pre_norm) {
+    dtokens = scratch.dtokens;
+    backend.zero(dtokens);
+    backend.run(LayerNormBackward{.dx_acc = dtokens,
+                                  .dweight_acc = grads.norm_pre.weight,
+                                  .dbias_acc = grads.norm_pre.bias,
+                                  .dy = dy,
+                                  .x = stem.tokens,
+                                  .weight = params.norm_pre.weight,
+                                  .mean = stem.mean,
+                                  .rstd = stem.rstd});
+  }
+  const Dropout dropout = pos_drop(config, draws);
+  if (dropout.rate > 0) backend.run(ApplyDropout{.y = dtokens, .x = dtokens, .dropout = dropout});
+  backend.run(EmbedTokensBackward{.dpatches = scratch.dembedded,
+                                  .dcls_token_acc = grads.cls_token,
+                                  .ddist_token_acc = grads.dist_token,
+                                  .dreg_token_acc = grads.reg_token,
+                                  .dpos_embed_acc = grads.pos_embed,
+                                  .dx = dtokens});
+  backend.run(PatchEmbedBackward{.dweight_acc = grads.patch_embed.weight,
+                                 .dbias_acc = grads.patch_embed.bias,
+                                 .dy = scratch.dembedded,
+                                 .patches = stem.patches});
+}
+
+}  // namespace vitrail
