@@ -1,6 +1,6 @@
 #pragma once
-// The multipliers of dropout (kernels/dropout.h): 0 for a dropped element, 1 / (1 − rate) for one that is
-// kept. Included by files that are compiled once for each instruction set.
+// Dropout's mask (kernels/dropout.h) computed where it is needed. Included by files that are compiled once
+// for each instruction set.
 
 #include <cstdint>
 
@@ -37,47 +37,58 @@ inline void philox_lanes(const RandomKey& key, std::uint32_t sample, std::uint32
   }
 }
 
-// The smallest 24-bit number that is kept: uniform(bits) < rate exactly when bits >> 8 is below it.
-inline std::int32_t dropout_threshold(double rate) {
-  const double scaled = rate * 0x1p24;
-  const auto whole = static_cast<std::int32_t>(scaled);
-  return whole < scaled ? whole + 1 : whole;
-}
-
-// mask (count) = multipliers of elements [begin, begin + count) of one sample; `sample` counts inside the
-// micro-batch. Any begin and count; a begin that is a multiple of 64 wastes nothing.
+// The multipliers of dropout: 0 for an element that is dropped, 1/(1 − rate) for one that is kept.
 template <class T>
-inline void dropout_mask(const Dropout& dropout, std::int64_t sample, std::int64_t begin, std::int64_t count,
-                         T* mask) {
-  constexpr std::int64_t kGroup = 4 * kPhiloxLanes;
-  const std::int32_t threshold = dropout_threshold(dropout.rate);
-  const T keep = static_cast<T>(1 / (1 - dropout.rate));
-  const std::uint32_t step_sample = dropout.first_sample + static_cast<std::uint32_t>(sample);
-  const std::int64_t end = begin + count;
-  for (std::int64_t group = begin / 4 * 4; group < end; group += kGroup) {
+class DropoutMask {
+ public:
+  explicit DropoutMask(const Dropout& dropout)
+      : dropout_(dropout),
+        threshold_(static_cast<std::int32_t>(__builtin_ceil(dropout.rate * 0x1p24))),
+        kept_(static_cast<T>(1 / (1 - dropout.rate))) {}
+
+  bool on() const { return dropout_.rate > 0; }
+
+  // mask[i] of elements [first, first + count) of the sample numbered `sample` from 0 in this micro-batch.
+  // Works in groups of 64 elements from `first` on: a longer count wastes less.
+  void fill(T* mask, std::int64_t sample, std::int64_t first, std::int64_t count) const {
+    const std::uint32_t number = dropout_.first_sample + static_cast<std::uint32_t>(sample);
+    const std::int64_t end = first + count;
+    for (std::int64_t group = first / 4 * 4; group < end; group += kGroup) {
+      T multipliers[kGroup];
+      fill_group(multipliers, number, group);
+      const std::int64_t from = group < first ? first : group;
+      const std::int64_t to = group + kGroup < end ? group + kGroup : end;
+      for (std::int64_t e = from; e < to; ++e)
+        mask[e - first] = multipliers[e - group];
+    }
+  }
+
+  // Element 0 of a sample: stochastic depth's one draw.
+  T of_sample(std::int64_t sample) const {
+    if (!on()) return T{1};
+    T mask;
+    fill(&mask, sample, 0, 1);
+    return mask;
+  }
+
+ private:
+  static constexpr std::int64_t kGroup = 4 * kPhiloxLanes;
+
+  // Elements [group, group + kGroup); group is a multiple of 4.
+  void fill_group(T* multipliers, std::uint32_t number, std::int64_t group) const {
     std::uint32_t words[4][kPhiloxLanes];
-    philox_lanes(dropout.key, step_sample, static_cast<std::uint32_t>(group / 4), words);
-    T multipliers[kGroup];
+    philox_lanes(dropout_.key, number, static_cast<std::uint32_t>(group / 4), words);
     for (int lane = 0; lane < kPhiloxLanes; ++lane) {
       for (int k = 0; k < 4; ++k) {
-        const auto number = static_cast<std::int32_t>(words[k][lane] >> 8);
-        multipliers[4 * lane + k] = number < threshold ? T{0} : keep;
+        const auto bits = static_cast<std::int32_t>(words[k][lane] >> 8);
+        multipliers[4 * lane + k] = bits < threshold_ ? T{0} : kept_;  // uniform() < rate
       }
     }
-    const std::int64_t from = group < begin ? begin : group;
-    const std::int64_t to = group + kGroup < end ? group + kGroup : end;
-    for (std::int64_t e = from; e < to; ++e)
-      mask[e - begin] = multipliers[e - group];
   }
-}
 
-// The multiplier of a whole sample (stochastic depth): that of its element 0.
-template <class T>
-inline T path_multiplier(const Dropout& drop_path, std::int64_t sample) {
-  if (drop_path.rate == 0) return T{1};
-  T multiplier;
-  dropout_mask(drop_path, sample, 0, 1, &multiplier);
-  return multiplier;
-}
+  Dropout dropout_;
+  std::int32_t threshold_;  // rate in units of 2^-24, rounded up
+  T kept_;
+};
 
 }  // namespace vitrail::cpu::VITRAIL_ISA
