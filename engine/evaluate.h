@@ -16,14 +16,20 @@ class Vit;
 // Runs a network forward, in batches of at most `batch`.
 class Classifier {
  public:
-  // `params` must outlive the classifier.
+  // `backend` and `params` must outlive the classifier.
   Classifier(Backend& backend, const VitConfig& config, const ParamSet& params, std::int64_t batch);
   ~Classifier();
 
   // images: (count, in_chans, img_size, img_size), normalised. Returns logits (count, num_classes).
   std::vector<float> logits(std::span<const float> images);
 
+  std::int64_t batch() const { return batch_; }
+  const VitConfig& config() const;
+  std::size_t bytes() const;
+
  private:
+  void forward(std::span<const float> images, std::span<float> logits);
+
   Backend& backend_;
   const ParamSet& params_;
   std::int64_t batch_;
@@ -45,8 +51,7 @@ struct EvalReport {
 // Called after each batch with the samples done; returning false stops the evaluation.
 using EvalProgress = std::function<bool(std::int64_t done, std::int64_t total)>;
 
-EvalReport evaluate(Backend& backend, const VitConfig& config, const ParamSet& params,
-                    const std::shared_ptr<const Dataset>& dataset, const InputConfig& input,
-                    std::int64_t batch, int data_threads, const EvalProgress& progress = {});
+EvalReport evaluate(Classifier& classifier, const std::shared_ptr<const Dataset>& dataset,
+                    const InputConfig& input, int data_threads, const EvalProgress& progress = {});
 
 }  // namespace vitrail

@@ -10,6 +10,7 @@
 #include "engine/data/dataset.h"
 #include "engine/evaluate.h"
 #include "engine/train_config.h"
+#include "engine/train_progress.h"
 #include "format/container.h"
 #include "kernels/backend.h"
 
@@ -21,13 +22,6 @@ struct StepReport {
   double loss = 0;         // mean over the step's samples
   double grad_norm = 0;    // before clipping
   double lr = 0;
-};
-
-struct EpochReport {
-  std::int64_t epoch = 0;  // counts from 0
-  std::int64_t step = 0;
-  double train_loss = 0;                    // mean over the epoch's steps
-  double top1 = 0, top5 = 0, val_loss = 0;  // top1 and top5 in percent
 };
 
 // Bytes, each one allocation.
@@ -42,8 +36,9 @@ class Trainer {
   Trainer(Backend& backend, const TrainConfig& config, const DataSource& data, int data_threads);
   ~Trainer();
 
-  // Goes on from a checkpoint whose config is `config`, except that epochs and steps may have grown.
-  // Throws format::FormatError when the file is damaged, ConfigError when it belongs to another run.
+  // Goes on from a checkpoint whose config is this trainer's, except that epochs, steps, save.* and the place
+  // of the data may differ. Throws format::FormatError when the file is damaged, ConfigError when it belongs
+  // to another run.
   void load(const std::filesystem::path& path);
   format::WriteResult save(const std::filesystem::path& path);
 

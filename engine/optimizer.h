@@ -1,0 +1,32 @@
+#pragma once
+// Adam and AdamW over a whole ParamSet: the groups, both moments, the gradient's norm.
+
+#include "engine/param_set.h"
+#include "engine/train_config.h"
+
+namespace vitrail {
+
+class Optimizer {
+ public:
+  Optimizer(Backend& backend, const VitConfig& config, const OptimizerConfig& options,
+            const ParamSet& weights);
+
+  // √Σ grad² over all parameters.
+  double grad_norm(const ParamSet& grads);
+
+  // One update with gradients whose norm is the last grad_norm(). step counts from 1. ema may be null.
+  void step(const ParamSet& weights, const ParamSet& grads, const ParamSet* ema, std::int64_t step, double lr,
+            double ema_decay);
+
+  const ParamSet& first_moment() const { return first_moment_; }
+  const ParamSet& second_moment() const { return second_moment_; }
+
+ private:
+  Backend& backend_;
+  OptimizerConfig options_;
+  ParamSet first_moment_, second_moment_;
+  std::vector<AdamSegment> segments_;  // neighbours with the same weight decay are one
+  Buffer norm_;                        // (1) f64
+};
+
+}  // namespace vitrail

@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Dependencies, build, every test: g++ with oneDNN and all oracles; clang with address and undefined-behaviour
+# sanitizers and Eigen's products; g++ with the thread sanitizer.
+#   test.sh         everything
+#   test.sh quick   the first of the three
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+step() { printf '\n== %s (%d s)\n' "$1" "$SECONDS"; }
+
+step "Debian packages"
+bash scripts/install-deps.sh --test
+step "Formatting"
+bash scripts/check-format.sh
+step "Python packages for the oracles"
+bash scripts/oracle-venv.sh
+step "Build: release, g++, oneDNN"
+cmake --preset release >/dev/null
+cmake --build --preset release
+step "Tests: release"
+ctest --preset release
+if [[ "${1:-}" == "quick" ]]; then exit 0; fi
+
+step "Build: address and undefined-behaviour sanitizers, clang, Eigen"
+cmake --preset asan >/dev/null
+cmake --build --preset asan
+step "Tests: asan"
+ctest --preset asan
+step "Build: thread sanitizer, g++"
+cmake --preset tsan >/dev/null
+cmake --build --preset tsan --target threaded_tests
+step "Tests: tsan"
+ctest --preset tsan -L threaded
+step "All tests passed"
