@@ -137,7 +137,7 @@ class Case:
 
     def compare(self, what, found, expected, tolerance, floor=0.0):
         """Norm of the difference, relative to the norm of what PyTorch has (and at least floor)."""
-        found, expected = torch.as_tensor(found).double(), torch.as_tensor(expected).double()
+        found, expected = (torch.as_tensor(t, dtype=torch.float64) for t in (found, expected))
         error = float((found - expected).norm() / max(float(expected.norm()), floor, 1e-300))
         kind = what.split(" ")[0]
         self.worst[kind] = max(self.worst.get(kind, 0), error)

@@ -22,7 +22,7 @@ constexpr std::int64_t kBatch = 6;
 constexpr int kSteps = 10;
 constexpr double kSmoothing = 0.1;
 
-using nlohmann::json;
+using json = nlohmann::ordered_json;
 
 // Raw tensors in one file, described in the manifest.
 class Dump {
