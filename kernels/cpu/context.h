@@ -14,6 +14,7 @@ class Context {
   ~Context();
 
   ThreadPool& pool() { return pool_; }
+  int threads() const { return pool_.threads(); }
   bool use_onednn() const { return use_onednn_; }
 
   // At least `bytes` of 64-byte aligned memory that belongs to `worker` until its task ends. Grows on first use

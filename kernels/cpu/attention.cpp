@@ -1,0 +1,362 @@
+#include <cassert>
+
+#include "kernels/cpu/dropout_mask.h"
+#include "kernels/cpu/micro_kernel.h"
+#include "kernels/cpu/ops.h"
+#include "kernels/cpu/tiles.h"
+
+namespace vitrail::cpu::VITRAIL_ISA {
+namespace {
+
+constexpr std::int64_t kForwardQueries = 24;  // rows of scores at a time: they stay in the first cache
+constexpr std::int64_t kBackwardQueries =
+    48;  // more, because dk and dv are read and written once for each block
+constexpr std::int64_t kTaskWork =
+    4'000'000;  // multiplications; a smaller pair of sample and head shares its task
+constexpr std::int64_t kWantedTasks = 32;
+
+struct Sizes {
+  std::int64_t batch, tokens, heads, head_dim;
+  std::int64_t dim() const { return heads * head_dim; }
+  std::int64_t pairs() const { return batch * heads; }
+};
+
+Sizes sizes_of(const Shape& qkv, std::int64_t heads) {
+  return {qkv.dims[0], qkv.dims[1], heads, qkv.dims[2] / 3 / heads};
+}
+
+// Pairs of sample and head in one task.
+std::int64_t pairs_of_task(const Sizes& sizes) {
+  const std::int64_t work = 2 * sizes.tokens * sizes.tokens * sizes.head_dim + 1;
+  return greater(1, smaller(kTaskWork / work, sizes.pairs() / kWantedTasks));
+}
+
+// Calls body(sample, head, worker) for each pair.
+template <class Body>
+void each_pair(Context& context, const Sizes& sizes, const Body& body) {
+  const std::int64_t group = pairs_of_task(sizes);
+  context.pool().parallel_for(divided_up(sizes.pairs(), group), [&](std::int64_t index, int worker) {
+    const std::int64_t end = smaller(sizes.pairs(), (index + 1) * group);
+    for (std::int64_t pair = index * group; pair < end; ++pair)
+      body(pair / sizes.heads, pair % sizes.heads, worker);
+  });
+}
+
+// Rows of numbers, one a token.
+template <class T>
+struct Rows {
+  T* data;
+  std::int64_t stride;
+  T* at(std::int64_t row) const { return data + row * stride; }
+};
+
+// Memory of one worker, handed out in pieces that begin on a vector.
+template <class T>
+class Pieces {
+ public:
+  Pieces(Context& context, int worker, std::int64_t count)
+      : next_(reinterpret_cast<T*>(context.scratch(worker, static_cast<std::size_t>(count) * sizeof(T)))) {}
+
+  Rows<T> take(std::int64_t rows, std::int64_t cols) {
+    const Rows<T> piece{next_, cols};
+    next_ += rows * cols;
+    return piece;
+  }
+
+ private:
+  T* next_;
+};
+
+// Which part of qkv.
+enum Part : int { kQuery, kKey, kValue };
+
+template <class T, class View>
+Rows<T> head_of(const View& qkv, const Sizes& sizes, std::int64_t sample, std::int64_t head, Part part) {
+  return {
+      static_cast<T*>(qkv.data) + (sample * sizes.tokens * 3 + part) * sizes.dim() + head * sizes.head_dim,
+      3 * sizes.dim()};
+}
+
+// Of y and dy, (batch, tokens, heads·head_dim).
+template <class T, class View>
+Rows<T> output_of(const View& y, const Sizes& sizes, std::int64_t sample, std::int64_t head) {
+  return {static_cast<T*>(y.data) + sample * sizes.tokens * sizes.dim() + head * sizes.head_dim, sizes.dim()};
+}
+
+// Columns and tokens rounded up to whole vectors.
+template <class T>
+struct Padded {
+  std::int64_t dim, tokens;
+  explicit Padded(const Sizes& sizes)
+      : dim(rounded_up(sizes.head_dim, kLanes<T>)), tokens(rounded_up(sizes.tokens, kLanes<T>)) {}
+};
+
+// to (head_dim, padded tokens) = fromᵀ, with zeros after the last token.
+template <class T>
+void transpose(const Rows<const T>& from, const Sizes& sizes, const Rows<T>& to) {
+  for (std::int64_t token = 0; token < to.stride; token += kLanes<T>) {
+    for (std::int64_t d = 0; d < sizes.head_dim; ++d) {
+      Vec<T> column{};
+      for (std::int64_t lane = 0; lane < kLanes<T>; ++lane) {
+        if (token + lane < sizes.tokens) column[lane] = from.at(token + lane)[d];
+      }
+      store<T>(to.at(d) + token, column);
+    }
+  }
+}
+
+// The rows themselves when they are whole vectors, else a copy of them with zeros behind.
+template <class T>
+Rows<const T> whole_rows(const Rows<const T>& from, const Sizes& sizes, std::int64_t count,
+                         const Rows<T>& memory) {
+  if (sizes.head_dim == memory.stride) return from;
+  for (std::int64_t row = 0; row < count; ++row) {
+    each_vector<T>(sizes.head_dim, [&](std::int64_t i, const auto& access) {
+      store<T>(memory.at(row) + i, access.load(from.at(row) + i));
+    });
+  }
+  return {memory.data, memory.stride};
+}
+
+// Where a product writes rows of head_dim numbers: in place, or in memory from which copy_back takes them.
+template <class T>
+Rows<T> writable_rows(const Rows<T>& to, const Sizes& sizes, const Rows<T>& memory) {
+  return sizes.head_dim == memory.stride ? to : memory;
+}
+
+template <class T>
+void copy_back(const Rows<T>& from, const Rows<T>& to, std::int64_t count, const Sizes& sizes) {
+  if (from.data == to.data) return;
+  for (std::int64_t row = 0; row < count; ++row) {
+    each_vector<T>(sizes.head_dim, [&](std::int64_t i, const auto& access) {
+      access.store(to.at(row) + i, access.load(from.at(row) + i));
+    });
+  }
+}
+
+// scores (count, tokens) becomes exp(scale · (scores − largest)), zero behind the last token.
+// Returns the row's sum and writes its log-sum-exp.
+template <class T>
+T softmax_row(T* scores, std::int64_t tokens, T scale, T* lse) {
+  Vec<T> most = splat(scores[0]);
+  const std::int64_t whole = tokens / kLanes<T> * kLanes<T>;
+  for (std::int64_t i = 0; i < whole; i += kLanes<T>)
+    most = larger<T>(most, load(scores + i));
+  T largest = max_of<T>(most);
+  for (std::int64_t i = whole; i < tokens; ++i)
+    largest = scores[i] > largest ? scores[i] : largest;
+  Vec<T> sum{};
+  each_vector<T>(tokens, [&](std::int64_t i, const auto& access) {
+    const Vec<T> value = access.only(exp_of((load(scores + i) - largest) * scale));
+    store<T>(scores + i, value);
+    sum += value;
+  });
+  const T total = sum_of<T>(sum);
+  *lse = scale * largest + log_of(total);
+  return total;
+}
+
+// One query's row of the mask.
+template <class T>
+void fill_mask(const DropoutMask<T>& dropout, const Sizes& sizes, std::int64_t sample, std::int64_t head,
+               std::int64_t query, T* mask) {
+  dropout.fill(mask, sample, (head * sizes.tokens + query) * sizes.tokens, sizes.tokens);
+}
+
+template <class T>
+struct ForwardPair {
+  const Sizes& sizes;
+  const Padded<T>& padded;
+  const DropoutMask<T>& dropout;
+  std::int64_t sample, head;
+  Rows<const T> query, keys_transposed, value;
+  Rows<T> scores, y, y_memory;
+  T* lse;
+  T* mask;
+};
+
+// Queries [first, first + count) of one pair.
+template <class T>
+void forward_block(const ForwardPair<T>& pair, std::int64_t first, std::int64_t count) {
+  const Sizes& sizes = pair.sizes;
+  const T scale = static_cast<T>(1 / ::sqrt(static_cast<double>(sizes.head_dim)));
+  multiply_small<T>(count, pair.padded.tokens, sizes.head_dim, {pair.query.at(first), pair.query.stride, 1},
+                    pair.keys_transposed.data, pair.keys_transposed.stride, pair.scores.data,
+                    pair.scores.stride, false);
+  T share[kForwardQueries];
+  for (std::int64_t row = 0; row < count; ++row) {
+    T* scores = pair.scores.at(row);
+    share[row] = T{1} / softmax_row(scores, sizes.tokens, scale, pair.lse + first + row);
+    if (!pair.dropout.on()) continue;
+    fill_mask(pair.dropout, sizes, pair.sample, pair.head, first + row, pair.mask);
+    each_vector<T>(sizes.tokens, [&](std::int64_t i, const auto& access) {
+      store<T>(scores + i, load(scores + i) * access.load(pair.mask + i));
+    });
+  }
+  const Rows<T> to{pair.y.at(first), pair.y.stride};
+  const Rows<T> y = writable_rows(to, sizes, pair.y_memory);
+  multiply_small<T>(count, pair.padded.dim, sizes.tokens, {pair.scores.data, pair.scores.stride, 1},
+                    pair.value.data, pair.value.stride, y.data, y.stride, false);
+  for (std::int64_t row = 0; row < count; ++row) {
+    for (std::int64_t i = 0; i < pair.padded.dim; i += kLanes<T>) {
+      store<T>(y.at(row) + i, load(y.at(row) + i) * share[row]);
+    }
+  }
+  copy_back(y, to, count, sizes);
+}
+
+template <class T>
+void forward(Context& context, const AttentionForward& op) {
+  const Sizes sizes = sizes_of(op.qkv.shape, op.heads);
+  const Padded<T> padded(sizes);
+  const DropoutMask<T> dropout(op.dropout);
+  const std::int64_t memory =
+      (sizes.head_dim + kForwardQueries + 1) * padded.tokens + (sizes.tokens + kForwardQueries) * padded.dim;
+  each_pair(context, sizes, [&](std::int64_t sample, std::int64_t head, int worker) {
+    Pieces<T> pieces(context, worker, memory);
+    const Rows<T> keys_transposed = pieces.take(sizes.head_dim, padded.tokens);
+    transpose(head_of<const T>(op.qkv, sizes, sample, head, kKey), sizes, keys_transposed);
+    const Rows<const T> value = head_of<const T>(op.qkv, sizes, sample, head, kValue);
+    const ForwardPair<T> pair{
+        .sizes = sizes,
+        .padded = padded,
+        .dropout = dropout,
+        .sample = sample,
+        .head = head,
+        .query = head_of<const T>(op.qkv, sizes, sample, head, kQuery),
+        .keys_transposed = {keys_transposed.data, keys_transposed.stride},
+        .value = whole_rows(value, sizes, sizes.tokens, pieces.take(sizes.tokens, padded.dim)),
+        .scores = pieces.take(kForwardQueries, padded.tokens),
+        .y = output_of<T>(op.y, sizes, sample, head),
+        .y_memory = pieces.take(kForwardQueries, padded.dim),
+        .lse = op.lse.as<T>() + (sample * sizes.heads + head) * sizes.tokens,
+        .mask = pieces.take(1, padded.tokens).data};
+    for (std::int64_t first = 0; first < sizes.tokens; first += kForwardQueries) {
+      forward_block(pair, first, smaller(kForwardQueries, sizes.tokens - first));
+    }
+  });
+}
+
+template <class T>
+struct BackwardPair {
+  const Sizes& sizes;
+  const Padded<T>& padded;
+  const DropoutMask<T>& dropout;
+  std::int64_t sample, head;
+  Rows<const T> query, key, dy, y;  // rows of whole vectors, but y
+  Rows<const T> keys_transposed, values_transposed;
+  Rows<T> p, ds;       // (kBackwardQueries, tokens)
+  Rows<T> dq, dk, dv;  // rows of whole vectors
+  const T* lse;
+  T* mask;
+};
+
+// p = exp(scale·s − lse),   ds = scale · p ∘ (mask ∘ dp − delta),   then p = mask ∘ p; zero behind the last
+// token. On entry p holds s and ds holds dp; mask may be null.
+template <class T>
+void score_gradient_row(T* p, T* ds, std::int64_t tokens, T scale, T lse, T delta, const T* mask) {
+  each_vector<T>(tokens, [&](std::int64_t i, const auto& access) {
+    const Vec<T> value = access.only(exp_of(load(p + i) * scale - lse));
+    const Vec<T> kept = mask ? access.load(mask + i) : splat(T{1});
+    store<T>(ds + i, value * (load(ds + i) * kept - delta) * scale);
+    store<T>(p + i, value * kept);
+  });
+}
+
+template <class T>
+T dot(const T* a, const T* b, std::int64_t count) {
+  Vec<T> sum{};
+  each_vector<T>(count,
+                 [&](std::int64_t i, const auto& access) { sum += access.load(a + i) * access.load(b + i); });
+  return sum_of<T>(sum);
+}
+
+// Queries [first, first + count) of one pair.
+template <class T>
+void backward_block(const BackwardPair<T>& pair, std::int64_t first, std::int64_t count) {
+  const Sizes& sizes = pair.sizes;
+  const Padded<T>& padded = pair.padded;
+  const T scale = static_cast<T>(1 / ::sqrt(static_cast<double>(sizes.head_dim)));
+  multiply_small<T>(count, padded.tokens, sizes.head_dim, {pair.query.at(first), pair.query.stride, 1},
+                    pair.keys_transposed.data, padded.tokens, pair.p.data, padded.tokens, false);
+  multiply_small<T>(count, padded.tokens, sizes.head_dim, {pair.dy.at(first), pair.dy.stride, 1},
+                    pair.values_transposed.data, padded.tokens, pair.ds.data, padded.tokens, false);
+  for (std::int64_t row = 0; row < count; ++row) {
+    const std::int64_t query = first + row;
+    const T delta = dot(pair.dy.at(query), pair.y.at(query), sizes.head_dim);
+    if (pair.dropout.on()) fill_mask(pair.dropout, sizes, pair.sample, pair.head, query, pair.mask);
+    score_gradient_row(pair.p.at(row), pair.ds.at(row), sizes.tokens, scale, pair.lse[query], delta,
+                       pair.dropout.on() ? pair.mask : nullptr);
+  }
+  multiply_small<T>(count, padded.dim, sizes.tokens, {pair.ds.data, padded.tokens, 1}, pair.key.data,
+                    pair.key.stride, pair.dq.at(first), pair.dq.stride, false);
+  multiply_small<T>(sizes.tokens, padded.dim, count, {pair.ds.data, 1, padded.tokens}, pair.query.at(first),
+                    pair.query.stride, pair.dk.data, pair.dk.stride, first > 0);
+  multiply_small<T>(sizes.tokens, padded.dim, count, {pair.p.data, 1, padded.tokens}, pair.dy.at(first),
+                    pair.dy.stride, pair.dv.data, pair.dv.stride, first > 0);
+}
+
+template <class T>
+void backward_pair(const AttentionBackward& op, const Sizes& sizes, const Padded<T>& padded,
+                   const DropoutMask<T>& dropout, std::int64_t sample, std::int64_t head, Pieces<T> pieces) {
+  const auto transposed = [&](Part part) {
+    const Rows<T> to = pieces.take(sizes.head_dim, padded.tokens);
+    transpose(head_of<const T>(op.qkv, sizes, sample, head, part), sizes, to);
+    return Rows<const T>{to.data, to.stride};
+  };
+  const auto whole = [&](const Rows<const T>& from) {
+    return whole_rows(from, sizes, sizes.tokens, pieces.take(sizes.tokens, padded.dim));
+  };
+  const auto gradient = [&](Part part) {
+    return writable_rows(head_of<T>(op.dqkv, sizes, sample, head, part), sizes,
+                         pieces.take(sizes.tokens, padded.dim));
+  };
+  const BackwardPair<T> pair{.sizes = sizes,
+                             .padded = padded,
+                             .dropout = dropout,
+                             .sample = sample,
+                             .head = head,
+                             .query = whole(head_of<const T>(op.qkv, sizes, sample, head, kQuery)),
+                             .key = whole(head_of<const T>(op.qkv, sizes, sample, head, kKey)),
+                             .dy = whole(output_of<const T>(op.dy, sizes, sample, head)),
+                             .y = output_of<const T>(op.y, sizes, sample, head),
+                             .keys_transposed = transposed(kKey),
+                             .values_transposed = transposed(kValue),
+                             .p = pieces.take(kBackwardQueries, padded.tokens),
+                             .ds = pieces.take(kBackwardQueries, padded.tokens),
+                             .dq = gradient(kQuery),
+                             .dk = gradient(kKey),
+                             .dv = gradient(kValue),
+                             .lse = op.lse.as<T>() + (sample * sizes.heads + head) * sizes.tokens,
+                             .mask = pieces.take(1, padded.tokens).data};
+  for (std::int64_t first = 0; first < sizes.tokens; first += kBackwardQueries) {
+    backward_block(pair, first, smaller(kBackwardQueries, sizes.tokens - first));
+  }
+  copy_back(pair.dq, head_of<T>(op.dqkv, sizes, sample, head, kQuery), sizes.tokens, sizes);
+  copy_back(pair.dk, head_of<T>(op.dqkv, sizes, sample, head, kKey), sizes.tokens, sizes);
+  copy_back(pair.dv, head_of<T>(op.dqkv, sizes, sample, head, kValue), sizes.tokens, sizes);
+}
+
+template <class T>
+void backward(Context& context, const AttentionBackward& op) {
+  const Sizes sizes = sizes_of(op.qkv.shape, op.heads);
+  const Padded<T> padded(sizes);
+  const DropoutMask<T> dropout(op.dropout);
+  const std::int64_t memory =
+      (2 * sizes.head_dim + 2 * kBackwardQueries + 1) * padded.tokens + 6 * sizes.tokens * padded.dim;
+  each_pair(context, sizes, [&](std::int64_t sample, std::int64_t head, int worker) {
+    backward_pair(op, sizes, padded, dropout, sample, head, Pieces<T>(context, worker, memory));
+  });
+}
+
+}  // namespace
+
+void execute(Context& context, const AttentionForward& op) {
+  op.qkv.dtype == DType::f64 ? forward<double>(context, op) : forward<float>(context, op);
+}
+
+void execute(Context& context, const AttentionBackward& op) {
+  op.qkv.dtype == DType::f64 ? backward<double>(context, op) : backward<float>(context, op);
+}
+
+}  // namespace vitrail::cpu::VITRAIL_ISA

@@ -1,0 +1,237 @@
+#include "kernels/cpu/cpu_backend.h"
+
+#include <sched.h>
+
+#include <cstring>
+#include <fstream>
+#include <new>
+#include <string>
+#include <vector>
+
+#include "kernels/cpu/gemm.h"
+#include "kernels/cpu/ops.h"
+#include "kernels/error.h"
+
+#ifdef VITRAIL_HAVE_AVX512
+namespace vitrail::cpu::avx512 {
+extern const OpTable kOpTable;
+}
+#endif
+#ifdef VITRAIL_HAVE_AVX2
+namespace vitrail::cpu::avx2 {
+extern const OpTable kOpTable;
+}
+#endif
+#ifdef VITRAIL_HAVE_GENERIC
+namespace vitrail::cpu::generic {
+extern const OpTable kOpTable;
+}
+#endif
+
+namespace vitrail::cpu {
+namespace {
+
+constexpr std::align_val_t kPage{4096};
+
+// The first line of /proc/cpuinfo with this key, without the key; empty when there is none.
+std::string cpuinfo(const std::string& key) {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    if (line.rfind(key, 0) != 0) continue;
+    const std::size_t colon = line.find(": ");
+    return colon == std::string::npos ? "" : line.substr(colon + 2);
+  }
+  return "";
+}
+
+bool has_flag(const std::string& flag) {
+  return (" " + cpuinfo("flags") + " ").find(" " + flag + " ") != std::string::npos;
+}
+
+struct IsaChoice {
+  const char* name;  // as in BackendOptions
+  const OpTable* ops;
+  bool supported;     // by this processor
+  std::string title;  // for people
+};
+
+std::string avx512_title() {
+  std::string extras;
+  if (has_flag("avx512_bf16")) extras = "bf16 dot products";
+  if (has_flag("amx_tile")) extras += extras.empty() ? "AMX" : ", AMX";
+  return extras.empty() ? "AVX-512" : "AVX-512 (" + extras + ")";
+}
+
+// What this build has, best first.
+std::vector<IsaChoice> isa_choices() {
+  std::vector<IsaChoice> choices;
+#ifdef VITRAIL_HAVE_AVX512
+  const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  choices.push_back({"avx512", &avx512::kOpTable, avx512, avx512_title()});
+#endif
+#ifdef VITRAIL_HAVE_AVX2
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  choices.push_back({"avx2", &avx2::kOpTable, avx2, "AVX2"});
+#endif
+#ifdef VITRAIL_HAVE_GENERIC
+  choices.push_back({"generic", &generic::kOpTable, true, "generic"});
+#endif
+  return choices;
+}
+
+IsaChoice choose_isa(const std::string& wanted) {
+  std::string built;
+  for (const IsaChoice& choice : isa_choices()) {
+    if (wanted == "auto" && choice.supported) return choice;
+    if (wanted == choice.name) {
+      if (choice.supported) return choice;
+      throw Error("isa = " + wanted + ": this processor (" + cpuinfo("model name") +
+                  ") does not have these instructions; use isa = auto");
+    }
+    built += std::string(built.empty() ? "" : ", ") + choice.name;
+  }
+  if (wanted == "auto") {
+    throw Error("this processor (" + cpuinfo("model name") +
+                ") has none of the instruction sets of this build (" + built +
+                "); the cpu backend needs AVX2 and FMA on x86");
+  }
+  throw Error("isa = " + wanted + ": expected auto or one of this build's instruction sets (" + built + ")");
+}
+
+bool choose_onednn(const std::string& wanted) {
+  if (wanted == "auto") return have_onednn();
+  if (wanted == "eigen") return false;
+  if (wanted != "onednn") throw Error("gemm = " + wanted + ": expected auto, onednn or eigen");
+  if (!have_onednn())
+    throw Error("gemm = onednn: this build has no oneDNN; use gemm = eigen, or build with it");
+  return true;
+}
+
+int usable_cores() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+}
+
+int choose_threads(int wanted) {
+  constexpr int kMost = 1024;
+  if (wanted < 0 || wanted > kMost) {
+    throw Error("threads = " + std::to_string(wanted) + ": expected 0 (one per core) to " +
+                std::to_string(kMost));
+  }
+  return wanted == 0 ? usable_cores() : wanted;
+}
+
+// The dtype an op computes in: that of its main operand.
+template <class Op>
+DType dtype_of(const Op& op) {
+  if constexpr (requires { op.x; }) {
+    return op.x.dtype;
+  } else if constexpr (requires { op.dy; }) {
+    return op.dy.dtype;
+  } else if constexpr (requires { op.dx; }) {
+    return op.dx.dtype;
+  } else if constexpr (requires { op.qkv; }) {
+    return op.qkv.dtype;
+  } else if constexpr (requires { op.images; }) {
+    return op.images.dtype;
+  } else if constexpr (requires { op.logits; }) {
+    return op.logits.dtype;
+  } else if constexpr (requires { op.grad; }) {
+    return op.grad.dtype;
+  } else {
+    return op.a.dtype;
+  }
+}
+
+std::size_t bytes_of(In view) {
+  return static_cast<std::size_t>(view.shape.elements()) * size_of(view.dtype);
+}
+
+void require_bytes(const char* what, In view, std::size_t bytes) {
+  if (bytes_of(view) == bytes) return;
+  throw Error(std::string(what) + ": the tensor " + to_string(view.shape) + " has " +
+              std::to_string(bytes_of(view)) + " bytes, the other side " + std::to_string(bytes));
+}
+
+class CpuBackend final : public Backend {
+ public:
+  explicit CpuBackend(const BackendOptions& options)
+      : isa_(choose_isa(options.isa)),
+        context_(choose_threads(options.threads), choose_onednn(options.gemm)) {}
+
+  BackendInfo info() const override {
+    const std::string name = cpuinfo("model name");
+    return {.device = "cpu",
+            .name = name.empty() ? "unknown processor" : name,
+            .isa = isa_.title,
+            .gemm = context_.use_onednn() ? "oneDNN" : "Eigen",
+            .threads = context_.threads()};
+  }
+
+  void zero(Out view) override { std::memset(view.data, 0, bytes_of(view)); }
+  void copy(Out to, In from) override {
+    require_bytes("copy", to, bytes_of(from));
+    std::memmove(to.data, from.data, bytes_of(from));
+  }
+  void upload(Out to, const void* from, std::size_t bytes) override {
+    require_bytes("upload", to, bytes);
+    std::memcpy(to.data, from, bytes);
+  }
+  void download(void* to, In from, std::size_t bytes) const override {
+    require_bytes("download", from, bytes);
+    std::memcpy(to, from.data, bytes);
+  }
+
+ private:
+  std::byte* allocate(std::size_t bytes) override {
+    auto* data = static_cast<std::byte*>(::operator new(bytes, kPage));
+    std::memset(data, 0, bytes);
+    return data;
+  }
+  void deallocate(std::byte* data, std::size_t) noexcept override { ::operator delete(data, kPage); }
+
+  template <class Op>
+  void dispatch(const Op& op) {
+    if (dtype_of(op) == DType::bf16) {
+      throw Error(std::string(Op::kName) +
+                  ": the cpu backend computes in f32 and f64; bf16 is not among them: use f32 tensors");
+    }
+    isa_.ops->execute(context_, op);
+  }
+
+  void execute(const PatchEmbedForward& op) override { dispatch(op); }
+  void execute(const PatchEmbedBackward& op) override { dispatch(op); }
+  void execute(const EmbedTokensForward& op) override { dispatch(op); }
+  void execute(const EmbedTokensBackward& op) override { dispatch(op); }
+  void execute(const SliceTokensForward& op) override { dispatch(op); }
+  void execute(const SliceTokensBackward& op) override { dispatch(op); }
+  void execute(const MeanTokensForward& op) override { dispatch(op); }
+  void execute(const MeanTokensBackward& op) override { dispatch(op); }
+  void execute(const LinearForward& op) override { dispatch(op); }
+  void execute(const LinearBackward& op) override { dispatch(op); }
+  void execute(const LinearGeluForward& op) override { dispatch(op); }
+  void execute(const LinearResidualForward& op) override { dispatch(op); }
+  void execute(const LinearResidualBackward& op) override { dispatch(op); }
+  void execute(const LayerNormForward& op) override { dispatch(op); }
+  void execute(const LayerNormBackward& op) override { dispatch(op); }
+  void execute(const AttentionForward& op) override { dispatch(op); }
+  void execute(const AttentionBackward& op) override { dispatch(op); }
+  void execute(const CrossEntropy& op) override { dispatch(op); }
+  void execute(const ApplyDropout& op) override { dispatch(op); }
+  void execute(const Combine& op) override { dispatch(op); }
+  void execute(const AdamStep& op) override { dispatch(op); }
+  void execute(const GradNorm& op) override { dispatch(op); }
+
+  IsaChoice isa_;
+  Context context_;
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> make_cpu_backend(const BackendOptions& options) {
+  return std::make_unique<CpuBackend>(options);
+}
+
+}  // namespace vitrail::cpu

@@ -1,0 +1,46 @@
+#pragma once
+// One matrix product on one thread, called from inside a task: who multiplies is chosen at run time.
+
+#include <cstdint>
+
+#include "kernels/cpu/context.h"
+
+namespace vitrail::cpu {
+
+// c = alpha · op(a) · op(b) + beta · c, row-major; strides are in elements, from row to row as stored.
+template <class T>
+struct Product {
+  std::int64_t m, n, k;
+  const T* a;  // (m, k), or (k, m) when a_transposed
+  std::int64_t a_stride;
+  bool a_transposed;
+  const T* b;  // (k, n), or (n, k) when b_transposed
+  std::int64_t b_stride;
+  bool b_transposed;
+  T* c;  // (m, n); not read when beta is 0
+  std::int64_t c_stride;
+  T alpha = 1;
+  T beta = 0;
+};
+
+// Whether this build has oneDNN; without it multiply_onednn must not be called.
+bool have_onednn();
+void multiply_onednn(const Product<float>& product);
+
+}  // namespace vitrail::cpu
+
+#ifdef VITRAIL_ISA
+namespace vitrail::cpu::VITRAIL_ISA {
+
+void multiply_eigen(const Product<float>& product);
+void multiply_eigen(const Product<double>& product);
+
+inline void multiply(const Context& context, const Product<float>& product) {
+  context.use_onednn() ? multiply_onednn(product) : multiply_eigen(product);
+}
+inline void multiply(const Context&, const Product<double>& product) {
+  multiply_eigen(product);
+}
+
+}  // namespace vitrail::cpu::VITRAIL_ISA
+#endif

@@ -1,0 +1,152 @@
+#pragma once
+// Vectors of the instruction set this file is compiled for, as the compilers' own vector types: +, −, ·, <,
+// ?: work on them as on numbers.
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+namespace vitrail::cpu::VITRAIL_ISA {
+
+#if defined(__AVX512F__)
+inline constexpr int kVectorBytes = 64;
+inline constexpr int kVectorRegisters = 32;
+#elif defined(__AVX__)
+inline constexpr int kVectorBytes = 32;
+inline constexpr int kVectorRegisters = 16;
+#else
+inline constexpr int kVectorBytes = 16;
+inline constexpr int kVectorRegisters = 16;
+#endif
+
+template <class T>
+struct VecOf {
+  typedef T Type __attribute__((vector_size(kVectorBytes)));
+};
+template <class T>
+using Vec = typename VecOf<T>::Type;
+
+using IntVec = VecOf<std::int32_t>::Type;
+
+template <class T>
+inline constexpr std::int64_t kLanes = kVectorBytes / static_cast<int>(sizeof(T));
+
+inline std::int64_t rounded_up(std::int64_t value, std::int64_t step) {
+  return (value + step - 1) / step * step;
+}
+
+template <class T>
+inline Vec<T> load(const T* from) {
+  Vec<T> result;
+  std::memcpy(&result, from, sizeof result);
+  return result;
+}
+
+template <class T>
+inline void store(T* to, Vec<T> value) {
+  std::memcpy(to, &value, sizeof value);
+}
+
+template <class T>
+inline Vec<T> splat(T value) {
+  return value - Vec<T>{};
+}
+
+// Reads and writes whole vectors …
+template <class T>
+struct WholeVector {
+  Vec<T> load(const T* from) const { return VITRAIL_ISA::load(from); }
+  void store(T* to, const Vec<T>& value) const { VITRAIL_ISA::store<T>(to, value); }
+  Vec<T> only(const Vec<T>& value) const { return value; }  // with the lanes behind the last set to 0
+};
+
+// … or the first `count` lanes; the others are read as 0.
+template <class T>
+struct PartVector {
+  std::int64_t count;
+
+  Vec<T> load(const T* from) const {
+    Vec<T> result{};
+    std::memcpy(&result, from, static_cast<std::size_t>(count) * sizeof(T));
+    return result;
+  }
+  void store(T* to, const Vec<T>& value) const {
+    std::memcpy(to, &value, static_cast<std::size_t>(count) * sizeof(T));
+  }
+  Vec<T> only(const Vec<T>& value) const {
+    T lanes[kLanes<T>];
+    std::memcpy(lanes, &value, sizeof value);
+    return load(lanes);
+  }
+};
+
+// Calls body(offset, access) for each vector of a row of `count` elements; the last may be a part.
+template <class T, class Body>
+inline void each_vector(std::int64_t count, const Body& body) {
+  std::int64_t offset = 0;
+  for (; offset + kLanes<T> <= count; offset += kLanes<T>)
+    body(offset, WholeVector<T>{});
+  if (offset < count) body(offset, PartVector<T>{count - offset});
+}
+
+// In a fixed order, so that a sum is the same wherever it is taken.
+template <class T>
+inline T sum_of(Vec<T> value) {
+  T lanes[kLanes<T>];
+  std::memcpy(lanes, &value, sizeof value);
+  for (std::int64_t half = kLanes<T> / 2; half > 0; half /= 2) {
+    for (std::int64_t lane = 0; lane < half; ++lane)
+      lanes[lane] += lanes[lane + half];
+  }
+  return lanes[0];
+}
+
+template <class T>
+inline T max_of(Vec<T> value) {
+  T largest = value[0];
+  for (std::int64_t lane = 1; lane < kLanes<T>; ++lane)
+    largest = value[lane] > largest ? value[lane] : largest;
+  return largest;
+}
+
+template <class T>
+inline Vec<T> larger(const Vec<T>& a, const Vec<T>& b) {
+  return a > b ? a : b;
+}
+
+// exp, to 2 units in the last place for results that are normal numbers; less than the smallest of them
+// becomes 0 or that number, more than the largest becomes about 2^127. x = n·ln 2 + r with n whole and |r| ≤
+// ln 2 / 2: exp(x) = 2^n · exp(r), exp(r) by its power series.
+inline Vec<float> exp_of(Vec<float> x) {
+  constexpr float kRounder = 0x1.8p23f;  // added and taken away again, it rounds to a whole number
+  x = larger<float>(x, splat(-87.3f));
+  x = x < splat(88.0f) ? x : splat(88.0f);
+  const Vec<float> shifted = x * 1.44269504088896341f + kRounder;
+  const Vec<float> n = shifted - kRounder;
+  const Vec<float> r =
+      (x - n * 0x1.62e4p-1f) - n * 1.42860682e-6f;  // ln 2 in two pieces, the first exact times n
+  Vec<float> p = r * (1.0f / 5040) + 1.0f / 720;
+  p = p * r + 1.0f / 120;
+  p = p * r + 1.0f / 24;
+  p = p * r + 1.0f / 6;
+  p = p * r + 0.5f;
+  p = p * r + 1.0f;
+  p = p * r + 1.0f;
+  return reinterpret_cast<Vec<float>>(reinterpret_cast<IntVec>(p) +
+                                      (reinterpret_cast<IntVec>(shifted) << 23));
+}
+
+inline Vec<double> exp_of(Vec<double> x) {
+  for (int lane = 0; lane < kLanes<double>; ++lane)
+    x[lane] = ::exp(x[lane]);
+  return x;
+}
+
+inline float log_of(float x) {
+  return ::logf(x);
+}
+inline double log_of(double x) {
+  return ::log(x);
+}
+
+}  // namespace vitrail::cpu::VITRAIL_ISA
