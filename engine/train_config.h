@@ -1,5 +1,5 @@
 #pragma once
-// Everything that decides a training run. The driver's key table (engine/app/keys.cpp) sets these fields; a
+// Everything that decides a training run. The table of settings (engine/keys.h) sets these fields; a
 // checkpoint carries them; the same config, data and build give the same weights, bit for bit.
 
 #include <cstdint>
@@ -62,5 +62,7 @@ struct TrainConfig {
 
   friend bool operator==(const TrainConfig&, const TrainConfig&) = default;
 };
+
+const char* name_of(AdamKind kind);  // "adam", "adamw"
 
 }  // namespace vitrail
