@@ -1,0 +1,32 @@
+#pragma once
+// The recipes behind `vitrail train data=X`, by the size of the images. All train from random weights on a
+// CPU.
+
+#include <cstdint>
+#include <span>
+
+namespace vitrail::app {
+
+struct Recipe {
+  const char* name;
+  std::int64_t up_to;     // pixels: images of this size and below
+  std::int64_t img_size;  // 0: the images' own, rounded down to a multiple of the patch
+  std::int64_t patch_size;
+  std::int64_t dim, depth, heads;
+  double crop_pct;
+  std::int64_t images_seen;  // in all; with the size of the data it gives the epochs
+  std::int64_t batch;
+  double lr;  // at that batch
+  double weight_decay;
+  double label_smoothing;
+  double drop_path;
+  double ema_decay;
+  double crop_min;
+  std::int64_t shift;
+};
+
+// Ascending by up_to; the last one takes every size.
+std::span<const Recipe> recipes();
+const Recipe& recipe_for(std::int64_t native_size);  // 0: images of many sizes
+
+}  // namespace vitrail::app
