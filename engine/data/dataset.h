@@ -19,6 +19,10 @@ class Dataset {
   virtual std::string name(std::int64_t index) const = 0;  // file or "train[17]", for messages
   // May be called from many threads. Throws DataError when the image is broken.
   virtual Image load(std::int64_t index, std::int64_t channels) const = 0;
+  // The same, into memory that is used again and again.
+  virtual void load_into(std::int64_t index, std::int64_t channels, Image& image) const {
+    image = load(index, channels);
+  }
 };
 
 struct DataOptions {
@@ -43,7 +47,9 @@ struct DataSource {
 DataSource open_data(const std::string& spec, const DataOptions& options);
 
 // Mean and standard deviation by channel of the training images, samples scaled to [0, 1]; over at most
-// `limit` of them, evenly spaced.
+// `limit` of them, evenly spaced; broken images are left out, and a channel without any variation has 1 as
+// its standard deviation. Only the first `channels` entries are written. Throws DataError when no image can
+// be read.
 void measure_mean_std(const Dataset& dataset, std::int64_t channels, std::int64_t limit,
                       std::array<double, 4>& mean, std::array<double, 4>& std);
 

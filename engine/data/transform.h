@@ -1,6 +1,6 @@
 #pragma once
-// From a decoded image to the model's input: resize, crop, augmentation, normalisation. Resampling is Pillow's
-// (antialiased; bicubic with a = −0.5), as timm uses it.
+// From a decoded image to the model's input: resize, crop, augmentation, normalisation. Resampling is
+// Pillow's (antialiased; bicubic with a = −0.5), as timm uses it.
 
 #include <array>
 #include <cstdint>
@@ -27,8 +27,8 @@ struct InputConfig {
 
 // Random changes to training images. Every draw is a function of (seed, epoch, index).
 struct AugmentConfig {
-  double crop_min = 1;  // random resized crop: share of the image's area, drawn from [crop_min, 1]; 1 switches it
-                        // off and training images are prepared as for evaluation
+  double crop_min = 1;          // random resized crop: share of the image's area, drawn from [crop_min, 1]; 1
+                                // switches it off and training images are prepared as for evaluation
   double crop_ratio = 4.0 / 3;  // aspect ratio drawn from [1/crop_ratio, crop_ratio]
   std::int64_t shift = 0;       // pixels: moved by up to this in both directions, edges filled with black
   double flip = 0.5;            // probability of a horizontal flip

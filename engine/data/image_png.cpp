@@ -1,0 +1,97 @@
+// PNG (W3C recommendation, second edition) through libspng.
+
+#include <fmt/format.h>
+#include <spng.h>
+
+#include <algorithm>
+#include <memory>
+#include <new>
+
+#include "engine/data/image_formats.h"
+#include "engine/error.h"
+
+namespace vitrail {
+namespace {
+
+using Context = std::unique_ptr<spng_ctx, decltype(&spng_ctx_free)>;
+
+// Deflate makes at most 1032 bytes of one (RFC 1951: 258 bytes by two bits), which bounds what a file can
+// hold.
+constexpr std::uint64_t kMaxDeflateRatio = 1032;
+constexpr std::size_t kMaxChunk = std::size_t{1}
+                                  << 26;  // bytes of one chunk other than pixels, and of all of them
+
+void require(int result) {
+  if (result != SPNG_OK) throw DataError(fmt::format("broken PNG: {}", spng_strerror(result)));
+}
+
+Context open_png(std::span<const std::uint8_t> bytes) {
+  Context context(spng_ctx_new(0), &spng_ctx_free);
+  if (!context) throw std::bad_alloc();
+  require(spng_set_crc_action(context.get(), SPNG_CRC_ERROR, SPNG_CRC_ERROR));
+  require(spng_set_image_limits(context.get(), kMaxSide, kMaxSide));
+  require(spng_set_chunk_limits(context.get(), kMaxChunk, kMaxChunk));
+  require(spng_set_png_buffer(context.get(), bytes.data(), bytes.size()));
+  return context;
+}
+
+spng_ihdr read_ihdr(spng_ctx* context) {
+  spng_ihdr ihdr{};
+  require(spng_get_ihdr(context, &ihdr));
+  check_extents(ihdr.width, ihdr.height);
+  return ihdr;
+}
+
+std::uint64_t samples_per_pixel(const spng_ihdr& ihdr) {
+  switch (ihdr.color_type) {
+    case SPNG_COLOR_TYPE_TRUECOLOR:
+      return 3;
+    case SPNG_COLOR_TYPE_TRUECOLOR_ALPHA:
+      return 4;
+    case SPNG_COLOR_TYPE_GRAYSCALE_ALPHA:
+      return 2;
+    default:
+      return 1;
+  }
+}
+
+// Refuses a small file that claims to be huge before memory is taken for it.
+void check_plausible(const spng_ihdr& ihdr, std::size_t file_size) {
+  const std::uint64_t bits =
+      std::uint64_t{ihdr.width} * ihdr.height * samples_per_pixel(ihdr) * ihdr.bit_depth;
+  if (bits / 8 > file_size * kMaxDeflateRatio)
+    throw DataError(fmt::format("broken PNG: {} x {} pixels cannot be in a file of {} bytes", ihdr.width,
+                                ihdr.height, file_size));
+}
+
+}  // namespace
+
+bool is_png(std::span<const std::uint8_t> bytes) {
+  constexpr std::uint8_t kSignature[] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1A, '\n'};
+  return bytes.size() >= 8 && std::equal(bytes.begin(), bytes.begin() + 8, kSignature);
+}
+
+ImageHeader png_header(std::span<const std::uint8_t> bytes) {
+  const Context context = open_png(bytes);
+  const spng_ihdr ihdr = read_ihdr(context.get());
+  return {.width = ihdr.width,
+          .height = ihdr.height,
+          .grey = ihdr.color_type == SPNG_COLOR_TYPE_GRAYSCALE ||
+                  ihdr.color_type == SPNG_COLOR_TYPE_GRAYSCALE_ALPHA};
+}
+
+// libspng expands palettes and fewer than 8 bits, and takes the high byte of 16.
+Image decode_png(std::span<const std::uint8_t> bytes, bool alpha) {
+  const Context context = open_png(bytes);
+  const spng_ihdr ihdr = read_ihdr(context.get());
+  check_plausible(ihdr, bytes.size());
+  Image image{.width = ihdr.width, .height = ihdr.height, .channels = alpha ? 4 : 3, .pixels = {}};
+  image.pixels.resize(static_cast<std::size_t>(image.width * image.height * image.channels));
+  require(spng_decode_image(context.get(), image.pixels.data(), image.pixels.size(),
+                            alpha ? SPNG_FMT_RGBA8 : SPNG_FMT_RGB8, alpha ? SPNG_DECODE_TRNS : 0));
+  require(spng_decode_chunks(
+      context.get()));  // up to the end chunk: a file cut off after its pixels is broken too
+  return image;
+}
+
+}  // namespace vitrail
