@@ -1,5 +1,6 @@
 #pragma once
-// Little-endian numbers in byte ranges. Every access is checked by the caller's bounds; align() is the one rounding.
+// Little-endian numbers in byte ranges. Every access is checked by the caller's bounds; align() is the one
+// rounding.
 
 #include <bit>
 #include <cassert>
@@ -11,7 +12,8 @@
 
 namespace vitrail::format {
 
-static_assert(std::endian::native == std::endian::little, "the container is little-endian and so must the host be");
+static_assert(std::endian::native == std::endian::little,
+              "the container is little-endian and so must the host be");
 
 using Bytes = std::span<const std::byte>;
 
@@ -42,6 +44,8 @@ constexpr bool inside(std::uint64_t offset, std::uint64_t size, std::uint64_t to
 }
 
 // The next multiple of a power of two; value must be far below 2^64, as all sizes of the format are.
-constexpr std::uint64_t align(std::uint64_t value, std::uint64_t to) { return (value + to - 1) / to * to; }
+constexpr std::uint64_t align(std::uint64_t value, std::uint64_t to) {
+  return (value + to - 1) / to * to;
+}
 
 }  // namespace vitrail::format

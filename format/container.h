@@ -1,6 +1,6 @@
 #pragma once
-// The `.vitrail` container (SPEC.md): metadata and tensors in one file, every byte under a hash, mapped for reading and
-// replaced atomically for writing. It knows no model.
+// The `.vitrail` container (SPEC.md): metadata and tensors in one file, every byte under a hash, mapped for
+// reading and replaced atomically for writing. It knows no model.
 
 #include <filesystem>
 #include <string_view>
@@ -45,7 +45,8 @@ class Container {
   const std::vector<TensorRecord>& tensors() const { return tensors_; }
   const TensorRecord* find(Role role, std::string_view name) const;  // null when there is none
 
-  // The tensor's bytes, checked against its hashes first. Throws FormatError naming tensor, chunk and elements.
+  // The tensor's bytes, checked against its hashes first. Throws FormatError naming tensor, chunk and
+  // elements.
   Bytes read(const TensorRecord& tensor) const;
   // Every tensor, the padding between them, bools: no byte of the file stays unchecked.
   void verify_all() const;

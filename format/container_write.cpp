@@ -31,12 +31,15 @@ struct Plan {
 void check_record(const TensorRecord& tensor) {
   const bool named = !tensor.name.empty() && tensor.name.size() <= kMaxName &&
                      is_text(std::as_bytes(std::span(tensor.name)));
-  if (!named) throw FormatError(fmt::format("tensor '{}': expected a name of 1 to {} bytes", tensor.name, kMaxName));
+  if (!named)
+    throw FormatError(fmt::format("tensor '{}': expected a name of 1 to {} bytes", tensor.name, kMaxName));
   const std::optional<std::uint64_t> bytes = tensor_bytes(tensor.type, tensor.shape);
-  if (!bytes) throw FormatError(fmt::format("tensor '{}': its shape or type breaks a limit of the format", tensor.name));
+  if (!bytes)
+    throw FormatError(
+        fmt::format("tensor '{}': its shape or type breaks a limit of the format", tensor.name));
   if (*bytes != tensor.bytes.size()) {
-    throw FormatError(fmt::format("tensor '{}': expected {} bytes for its shape, found {}", tensor.name, *bytes,
-                                  tensor.bytes.size()));
+    throw FormatError(fmt::format("tensor '{}': expected {} bytes for its shape, found {}", tensor.name,
+                                  *bytes, tensor.bytes.size()));
   }
 }
 
@@ -50,10 +53,12 @@ Plan sorted(const ContainerContents& contents) {
   plan.names.erase(std::unique(plan.names.begin(), plan.names.end()), plan.names.end());
   for (const TensorRecord& tensor : contents.tensors) {
     const auto name = std::lower_bound(plan.names.begin(), plan.names.end(), tensor.name);
-    plan.entries.push_back({.tensor = &tensor, .name = static_cast<std::uint32_t>(name - plan.names.begin()), .hash = {}});
+    plan.entries.push_back(
+        {.tensor = &tensor, .name = static_cast<std::uint32_t>(name - plan.names.begin()), .hash = {}});
   }
   const auto key = [](const Placed& entry) { return std::pair(entry.tensor->role, entry.name); };
-  std::sort(plan.entries.begin(), plan.entries.end(), [&](const Placed& a, const Placed& b) { return key(a) < key(b); });
+  std::sort(plan.entries.begin(), plan.entries.end(),
+            [&](const Placed& a, const Placed& b) { return key(a) < key(b); });
   for (std::size_t i = 1; i < plan.entries.size(); ++i) {
     if (key(plan.entries[i - 1]) == key(plan.entries[i])) {
       throw FormatError(fmt::format("tensor '{}' is there twice in one role", plan.entries[i].tensor->name));
@@ -68,7 +73,8 @@ void hash_tensors(Plan& plan) {
     const Bytes bytes = entry.tensor->bytes;
     entry.first_chunk = static_cast<std::uint32_t>(plan.chunks.size());
     const std::uint64_t count = chunk_count(bytes.size());
-    for (std::uint64_t c = 0; c < count; ++c) plan.chunks.push_back(hash128(chunk(bytes, c)));
+    for (std::uint64_t c = 0; c < count; ++c)
+      plan.chunks.push_back(hash128(chunk(bytes, c)));
     entry.hash = count == 0 ? hash128(bytes) : hash_of(std::span(plan.chunks).subspan(entry.first_chunk));
     append_identity(identity, *entry.tensor, entry.hash);
   }
@@ -110,7 +116,8 @@ Vector roles(const Plan& plan) {
     const Role role = plan.entries[first].tensor->role;
     std::size_t end = first;
     std::vector<Hash128> hashes;
-    while (end < plan.entries.size() && plan.entries[end].tensor->role == role) hashes.push_back(plan.entries[end++].hash);
+    while (end < plan.entries.size() && plan.entries[end].tensor->role == role)
+      hashes.push_back(plan.entries[end++].hash);
     append(vector.data, static_cast<std::uint16_t>(role));
     append(vector.data, std::uint16_t{0});
     append(vector.data, static_cast<std::uint32_t>(first));
@@ -127,7 +134,8 @@ Vector roles(const Plan& plan) {
 std::vector<std::byte> metadata(const ContainerContents& contents, const Plan& plan) {
   Table root = contents.root;
   Vector chunks{32, kHashBytes, {}};
-  for (const Hash128& hash : plan.chunks) append_hash(chunks.data, hash);
+  for (const Hash128& hash : plan.chunks)
+    append_hash(chunks.data, hash);
   root.set(section::kNames, plan.names);
   root.set(section::kTensors, directory(plan));
   root.set(section::kChunkHashes, std::move(chunks));
@@ -135,7 +143,8 @@ std::vector<std::byte> metadata(const ContainerContents& contents, const Plan& p
   return encode_message(root);
 }
 
-// Placement depends on the size of the metadata, which does not depend on placement. Returns the end of the data.
+// Placement depends on the size of the metadata, which does not depend on placement. Returns the end of the
+// data.
 std::uint64_t place(Plan& plan, std::uint64_t data_offset) {
   std::uint64_t cursor = data_offset;
   for (Placed& entry : plan.entries) {
@@ -149,9 +158,11 @@ struct Extent {
   std::uint64_t meta_bytes, data_offset, file_bytes;
 };
 
-std::vector<std::byte> prologue(FileKind kind, const Extent& extent, const Hash128& meta, const Hash128& content) {
+std::vector<std::byte> prologue(FileKind kind, const Extent& extent, const Hash128& meta,
+                                const Hash128& content) {
   std::vector<std::byte> out;
-  for (std::uint8_t byte : kMagic) append(out, byte);
+  for (std::uint8_t byte : kMagic)
+    append(out, byte);
   append(out, std::uint16_t{1});  // major
   append(out, std::uint16_t{0});  // minor
   append(out, static_cast<std::uint32_t>(kPrologueBytes));
@@ -174,7 +185,8 @@ std::vector<std::byte> prologue(FileKind kind, const Extent& extent, const Hash1
 std::vector<std::byte> footer(const Extent& extent, const Hash128& meta, const Hash128& content,
                               std::uint64_t prologue_hash) {
   std::vector<std::byte> out;
-  for (std::uint8_t byte : kFooterMagic) append(out, byte);
+  for (std::uint8_t byte : kFooterMagic)
+    append(out, byte);
   append(out, extent.file_bytes);
   append_hash(out, content);
   append_hash(out, meta);
@@ -222,7 +234,8 @@ WriteResult write_container(const std::filesystem::path& path, const ContainerCo
   Sequential out(file);
   out.put(0, head);
   out.put(kPrologueBytes, meta);
-  for (const Placed& entry : plan.entries) out.put(entry.offset, entry.tensor->bytes);
+  for (const Placed& entry : plan.entries)
+    out.put(entry.offset, entry.tensor->bytes);
   out.put(extent.file_bytes - kFooterBytes,
           footer(extent, meta_hash, plan.content_id, get<std::uint64_t>(head, kPrologueBytes - 8)));
   file.commit();

@@ -14,6 +14,14 @@ class FormatError : public std::runtime_error {
       : std::runtime_error(code.empty() ? message : message + " [" + code + "]"), code_(std::move(code)) {}
   const std::string& code() const { return code_; }
 
+  // The same error with the file's name before it, unless it is there already.
+  static FormatError within(const std::string& file, const FormatError& error) {
+    const std::string what = error.what();
+    FormatError named(what.starts_with(file) ? what : file + ": " + what);
+    named.code_ = error.code_;
+    return named;
+  }
+
  private:
   std::string code_;
 };

@@ -49,8 +49,8 @@ void require_space(const std::filesystem::path& folder, std::uint64_t bytes) {
   if (::statvfs(folder.c_str(), &status) != 0) fail(folder, "look for free space", errno);
   const std::uint64_t available = std::uint64_t{status.f_bavail} * status.f_frsize;
   if (available < bytes) {
-    throw FileError(fmt::format("{}: disk full: {} bytes are needed and {} are free ({} missing)", folder.string(),
-                                bytes, available, bytes - available));
+    throw FileError(fmt::format("{}: disk full: {} bytes are needed and {} are free ({} missing)",
+                                folder.string(), bytes, available, bytes - available));
   }
 }
 
@@ -85,7 +85,8 @@ MappedFile::MappedFile(const std::filesystem::path& path) {
   if (descriptor.value() < 0) fail(path, "open", errno);
   struct stat status {};
   if (::fstat(descriptor.value(), &status) != 0) fail(path, "read its size", errno);
-  if (!S_ISREG(status.st_mode)) throw FileError(path.string() + ": expected a file, found a folder or device");
+  if (!S_ISREG(status.st_mode))
+    throw FileError(path.string() + ": expected a file, found a folder or device");
   size_ = static_cast<std::size_t>(status.st_size);
   if (size_ == 0) return;
   void* mapped = ::mmap(nullptr, size_, PROT_READ, MAP_SHARED, descriptor.value(), 0);
@@ -125,7 +126,9 @@ AtomicFile::~AtomicFile() {
   ::unlink(temporary_.c_str());
 }
 
-void AtomicFile::write(std::uint64_t offset, Bytes bytes) { write_all(descriptor_, path_, offset, bytes); }
+void AtomicFile::write(std::uint64_t offset, Bytes bytes) {
+  write_all(descriptor_, path_, offset, bytes);
+}
 
 void AtomicFile::commit() {
   if (::fsync(descriptor_) != 0) fail(path_, "fsync", errno);

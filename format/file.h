@@ -10,7 +10,8 @@
 
 namespace vitrail::format {
 
-// A file mapped read-only. The mapping stays valid when the object is moved and when the file is replaced by rename.
+// A file mapped read-only. The mapping stays valid when the object is moved and when the file is replaced by
+// rename.
 class MappedFile {
  public:
   MappedFile() = default;
@@ -26,9 +27,9 @@ class MappedFile {
   std::size_t size_ = 0;
 };
 
-// A new file that takes the place of `path` in one step: written beside it under a temporary name, forced to the disk,
-// renamed, and the folder forced to the disk. Until commit() returns the old file stands untouched; without
-// commit() the temporary file is removed.
+// A new file that takes the place of `path` in one step: written beside it under a temporary name, forced to
+// the disk, renamed, and the folder forced to the disk. Until commit() returns the old file stands untouched;
+// without commit() the temporary file is removed.
 class AtomicFile {
  public:
   // Reserves `bytes` on the disk. Throws FileError, before anything is written, when they are not free.
@@ -45,7 +46,10 @@ class AtomicFile {
   int descriptor_ = -1;
 };
 
-enum class Durability : std::uint8_t { durable, fast };  // fast: atomic for readers, but not forced to the disk
+enum class Durability : std::uint8_t {
+  durable,
+  fast
+};  // fast: atomic for readers, but not forced to the disk
 
 void replace_file(const std::filesystem::path& path, std::string_view content,
                   Durability durability = Durability::durable);

@@ -9,7 +9,8 @@ std::optional<std::uint64_t> tensor_bytes(ElementType type, std::span<const std:
   for (std::int64_t extent : shape) {
     if (extent < 0 || static_cast<std::uint64_t>(extent) > kMaxExtent) return std::nullopt;
     std::uint64_t product = 0;
-    if (__builtin_mul_overflow(elements, static_cast<std::uint64_t>(extent), &product) || product > kMaxExtent) {
+    if (__builtin_mul_overflow(elements, static_cast<std::uint64_t>(extent), &product) ||
+        product > kMaxExtent) {
       return std::nullopt;
     }
     elements = product;
@@ -27,11 +28,14 @@ void append_identity(std::vector<std::byte>& identity, const TensorRecord& tenso
   append(identity, static_cast<std::uint32_t>(tensor.name.size()));
   const Bytes name = std::as_bytes(std::span(tensor.name));
   identity.insert(identity.end(), name.begin(), name.end());
-  for (std::int64_t extent : tensor.shape) append(identity, static_cast<std::uint64_t>(extent));
+  for (std::int64_t extent : tensor.shape)
+    append(identity, static_cast<std::uint64_t>(extent));
   append(identity, hash.low);
   append(identity, hash.high);
 }
 
-Hash128 hash_of(std::span<const Hash128> hashes) { return hash128(std::as_bytes(hashes)); }
+Hash128 hash_of(std::span<const Hash128> hashes) {
+  return hash128(std::as_bytes(hashes));
+}
 
 }  // namespace vitrail::format

@@ -1,5 +1,6 @@
 #pragma once
-// Where things stand in a container: what writer and reader share (SPEC.md, "File map", "Directory", "Placement").
+// Where things stand in a container: what writer and reader share (SPEC.md, "File map", "Directory",
+// "Placement").
 
 #include <algorithm>
 #include <span>

@@ -1,6 +1,7 @@
 #pragma once
-// The metadata message: a tree of tables, vectors, strings and numbers in one canonical encoding (SPEC.md, "Metadata").
-// The same tree has one sequence of bytes; what this build does not know is kept and written again.
+// The metadata message: a tree of tables, vectors, strings and numbers in one canonical encoding (SPEC.md,
+// "Metadata"). The same tree has one sequence of bytes; what this build does not know is kept and written
+// again.
 
 #include <map>
 #include <memory>
@@ -15,7 +16,8 @@ namespace vitrail::format {
 
 class Table;
 
-// Elements of equal size. elem_type is a code of SPEC.md: 1 u8 … 4 u64 … 8 i64, 9 f32, 10 f64, 32 struct, 33 text.
+// Elements of equal size. elem_type is a code of SPEC.md: 1 u8 … 4 u64 … 8 i64, 9 f32, 10 f64, 32 struct, 33
+// text.
 struct Vector {
   std::uint16_t elem_type = 1;
   std::uint32_t stride = 1;  // bytes of one element

@@ -1,5 +1,5 @@
-// The metadata verifier: in one pass over the canonical order, so that the only legal offset of every object is known
-// before it is read. Nothing is allocated for a length before the bytes for it are seen to be there.
+// The metadata verifier: in one pass over the canonical order, so that the only legal offset of every object
+// is known before it is read. Nothing is allocated for a length before the bytes for it are seen to be there.
 
 #include <fmt/format.h>
 
@@ -24,7 +24,8 @@ class Decoder {
 
   Table run() {
     const Header header = open(0);
-    if (header.kind != 1) refuse("V13", 0, fmt::format("expected the root table, found kind {}", header.kind));
+    if (header.kind != 1)
+      refuse("V13", 0, fmt::format("expected the root table, found kind {}", header.kind));
     Table root = table(header, 0, 1);
     require_zero(next_, align(next_, 8));
     if (align(next_, 8) != block_.size()) {
@@ -56,7 +57,7 @@ class Decoder {
     }
     const std::uint64_t body = header.total - kHeader;
     const std::uint64_t elements = std::uint64_t{header.count} * header.stride;
-    const bool fits = header.kind == 1   ? header.elem_type == 0 && header.stride == kRecord && body == elements
+    const bool fits = header.kind == 1 ? header.elem_type == 0 && header.stride == kRecord && body == elements
                       : header.kind == 2 ? header.stride > 0 && body == elements
                       : header.kind == 3 ? header.elem_type == 0 && header.stride == 4 && body >= elements
                                          : header.kind >= 4;
@@ -81,14 +82,18 @@ class Decoder {
   }
 
   Value field(std::uint64_t record, int depth) {
-    Value value{get<std::uint8_t>(block_, record + 2), get<std::uint8_t>(block_, record + 3), std::uint64_t{0}};
-    if (value.flags > 1 || get<std::uint32_t>(block_, record + 4) != 0) refuse("V12", record, "illegal field flags");
+    Value value{get<std::uint8_t>(block_, record + 2), get<std::uint8_t>(block_, record + 3),
+                std::uint64_t{0}};
+    if (value.flags > 1 || get<std::uint32_t>(block_, record + 4) != 0)
+      refuse("V12", record, "illegal field flags");
     if (value.flags == 1) {
       refuse("V18", record,
-             fmt::format("field {} must be understood and was added by a newer version", get<std::uint16_t>(block_, record)));
+             fmt::format("field {} must be understood and was added by a newer version",
+                         get<std::uint16_t>(block_, record)));
     }
     const std::uint64_t content = get<std::uint64_t>(block_, record + 8);
-    if (value.type == 0 || value.type > 31) refuse("V13", record, fmt::format("unknown field type {}", value.type));
+    if (value.type == 0 || value.type > 31)
+      refuse("V13", record, fmt::format("unknown field type {}", value.type));
     if (value.type < 16) {
       scalar(value, content, record);
     } else {
@@ -99,14 +104,21 @@ class Decoder {
 
   static void scalar(Value& value, std::uint64_t content, std::uint64_t record) {
     switch (value.type) {
-      case 1: value.content = content; return;
-      case 2: value.content = static_cast<std::int64_t>(content); return;
-      case 3: value.content = std::bit_cast<double>(content); return;
+      case 1:
+        value.content = content;
+        return;
+      case 2:
+        value.content = static_cast<std::int64_t>(content);
+        return;
+      case 3:
+        value.content = std::bit_cast<double>(content);
+        return;
       case 4:
         if (content > 1) refuse("V13", record, "expected a bool of 0 or 1");
         value.content = content == 1;
         return;
-      default: value.content = Unknown{content, {}};
+      default:
+        value.content = Unknown{content, {}};
     }
   }
 
@@ -125,10 +137,18 @@ class Decoder {
     if (!matches) refuse("V13", record, "a field's type does not match its object");
     const Bytes body = block_.subspan(at + kHeader, header.total - kHeader);
     switch (value.type) {
-      case 16: value.content = std::make_shared<const Table>(table(header, at, depth + 1)); return;
-      case 17: value.content = Vector{header.elem_type, header.stride, {body.begin(), body.end()}}; return;
-      case 18: value.content = strings(header, body, at); return;
-      case 19: value.content = text(body, at); return;
+      case 16:
+        value.content = std::make_shared<const Table>(table(header, at, depth + 1));
+        return;
+      case 17:
+        value.content = Vector{header.elem_type, header.stride, {body.begin(), body.end()}};
+        return;
+      case 18:
+        value.content = strings(header, body, at);
+        return;
+      case 19:
+        value.content = text(body, at);
+        return;
       default: {
         // An unknown reference: a leaf is kept as it is; a table would bring references of its own to shift.
         if (header.kind == 1) refuse("V13", record, "an unknown reference to a table");
@@ -167,6 +187,8 @@ class Decoder {
 
 }  // namespace
 
-Table decode_message(Bytes block) { return Decoder(block).run(); }
+Table decode_message(Bytes block) {
+  return Decoder(block).run();
+}
 
 }  // namespace vitrail::format

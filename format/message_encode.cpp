@@ -14,7 +14,9 @@ void put_header(std::vector<std::byte>& out, std::size_t at, std::uint16_t kind,
   put(out, at + 12, static_cast<std::uint32_t>(total));
 }
 
-void append_bytes(std::vector<std::byte>& out, Bytes bytes) { out.insert(out.end(), bytes.begin(), bytes.end()); }
+void append_bytes(std::vector<std::byte>& out, Bytes bytes) {
+  out.insert(out.end(), bytes.begin(), bytes.end());
+}
 
 void encode_leaf(std::vector<std::byte>& out, std::uint16_t kind, std::uint16_t elem_type, std::size_t count,
                  std::size_t stride, Bytes body) {
@@ -27,8 +29,10 @@ void encode_leaf(std::vector<std::byte>& out, std::uint16_t kind, std::uint16_t 
 void encode_strings(std::vector<std::byte>& out, const std::vector<std::string>& strings) {
   std::vector<std::byte> body;
   std::uint32_t end = 0;
-  for (const std::string& text : strings) append(body, end += static_cast<std::uint32_t>(text.size()));
-  for (const std::string& text : strings) append_bytes(body, std::as_bytes(std::span(text)));
+  for (const std::string& text : strings)
+    append(body, end += static_cast<std::uint32_t>(text.size()));
+  for (const std::string& text : strings)
+    append_bytes(body, std::as_bytes(std::span(text)));
   encode_leaf(out, 3, 0, strings.size(), 4, body);
 }
 

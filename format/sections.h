@@ -1,5 +1,6 @@
 #pragma once
-// Field ids of the metadata tables (SPEC.md, "Sections"). An id is never used again and never changes its type.
+// Field ids of the metadata tables (SPEC.md, "Sections"). An id is never used again and never changes its
+// type.
 
 #include "format/message.h"
 
@@ -38,7 +39,8 @@ namespace history {  // section 12
 inline constexpr Id kColumns = 1, kSteps = 2, kValues = 3;
 }
 namespace input {  // section 13
-inline constexpr Id kSize = 1, kChannels = 2, kCropPct = 3, kInterpolation = 4, kMean = 5, kStd = 6, kLabels = 7;
+inline constexpr Id kSize = 1, kChannels = 2, kCropPct = 3, kInterpolation = 4, kMean = 5, kStd = 6,
+                    kLabels = 7;
 }
 namespace provenance {  // section 14
 inline constexpr Id kVersion = 1;
@@ -46,7 +48,7 @@ inline constexpr Id kVersion = 1;
 namespace ema {  // section 15
 inline constexpr Id kDecay = 1, kWarmup = 2, kUpdates = 3;
 }
-namespace user {  // section 18
+namespace user {                      // section 18
 inline constexpr Id kSettings = 512;  // "key=value", the effective configuration of a training run
 }
 

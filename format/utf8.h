@@ -11,8 +11,11 @@ inline bool is_text(Bytes bytes) {
   while (i < bytes.size()) {
     const unsigned lead = at(i);
     if (lead == 0) return false;
-    const std::size_t more = lead < 0x80 ? 0 : lead >= 0xC2 && lead < 0xE0 ? 1 : (lead & 0xF0) == 0xE0 ? 2
-                             : lead >= 0xF0 && lead < 0xF5 ? 3 : 4;
+    const std::size_t more = lead < 0x80                   ? 0
+                             : lead >= 0xC2 && lead < 0xE0 ? 1
+                             : (lead & 0xF0) == 0xE0       ? 2
+                             : lead >= 0xF0 && lead < 0xF5 ? 3
+                                                           : 4;
     if (more == 4 || bytes.size() - i <= more) return false;
     for (std::size_t k = 1; k <= more; ++k) {
       if ((at(i + k) & 0xC0) != 0x80) return false;
