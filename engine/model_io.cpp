@@ -1,0 +1,125 @@
+#include "engine/model_io.h"
+
+#include <algorithm>
+
+#include "engine/sections.h"
+#include "format/sections.h"
+
+namespace vitrail {
+namespace {
+
+namespace section = format::section;
+using format::Role;
+
+format::ContainerContents contents(format::FileKind kind, const HostTensors& tensors) {
+  format::ContainerContents result{.kind = kind, .root = {}, .tensors = tensors.records()};
+  result.root.set(section::kProducer, producer());
+  return result;
+}
+
+bool has_role(const format::Container& file, Role role) {
+  return std::any_of(file.tensors().begin(), file.tensors().end(),
+                     [role](const format::TensorRecord& tensor) { return tensor.role == role; });
+}
+
+std::vector<std::string> labels_of(const format::Container& file) {
+  return file.root().table(section::kInput, "input").strings(section::input::kLabels, "labels");
+}
+
+}  // namespace
+
+format::WriteResult save_weights(const std::filesystem::path& path, Backend& backend,
+                                 const ParamSet& params) {
+  const HostTensors tensors(backend, params, Role::parameter);
+  return format::write_container(path, contents(format::FileKind::weights, tensors));
+}
+
+void load_weights(const std::filesystem::path& path, Backend& backend, const ParamSet& params) {
+  load_tensors(format::Container::open(path), Role::parameter, backend, params);
+}
+
+format::WriteResult save_model(const std::filesystem::path& path, Backend& backend, const Model& model) {
+  const HostTensors tensors(backend, model.params, Role::parameter);
+  format::ContainerContents file = contents(format::FileKind::model, tensors);
+  file.root.set(section::kModel, to_table(model.config, model.params.dtype()));
+  file.root.set(section::kInput, to_table(model.input, model.labels));
+  return format::write_container(path, file);
+}
+
+Model load_model(const std::filesystem::path& path, Backend& backend, WeightChoice choice) {
+  const format::Container file = format::Container::open(path);
+  if (file.kind() == format::FileKind::weights) {
+    throw format::FormatError(path.string() +
+                              ": holds weights alone; expected a model or a checkpoint, which say "
+                              "what network the weights belong to");
+  }
+  const format::Table& table = file.root().table(section::kModel, "model");
+  const VitConfig config = vit_config_from(table);
+  Model model{.config = config,
+              .input = input_config_from(file.root().table(section::kInput, "input")),
+              .labels = labels_of(file),
+              .params = ParamSet(backend, config, dtype_from(table))};
+  const bool ema =
+      choice == WeightChoice::ema || (choice == WeightChoice::best && has_role(file, Role::ema_parameter));
+  load_tensors(file, ema ? Role::ema_parameter : Role::parameter, backend, model.params);
+  return model;
+}
+
+namespace {
+
+void describe_history(const format::Table& root, ModelInfo& info) {
+  if (!root.has(section::kHistory)) return;
+  const format::Table& history = root.table(section::kHistory, "history");
+  const std::vector<std::string>& columns = history.strings(section::history::kColumns, "columns");
+  const std::vector<double> values = history.f64s(section::history::kValues, "values");
+  const auto top1 = std::find(columns.begin(), columns.end(), "top1");
+  if (top1 == columns.end()) return;
+  const std::size_t rows = values.size() / columns.size(),
+                    column = static_cast<std::size_t>(top1 - columns.begin());
+  for (std::size_t row = 0; row < rows; ++row) {
+    info.last_top1 = values[row * columns.size() + column];
+    info.best_top1 = std::max(info.best_top1.value_or(0), *info.last_top1);
+  }
+}
+
+void describe_checkpoint(const format::Table& root, ModelInfo& info) {
+  const format::Table& schedule = root.table(section::kSchedule, "schedule");
+  info.step = schedule.i64(section::schedule::kStep, "step");
+  info.total_steps = schedule.i64(section::schedule::kTotalSteps, "total steps");
+  info.epoch = root.table(section::kDataOrder, "data order").i64(section::data_order::kEpoch, "epoch");
+  if (root.has(section::kUser) && root.table(section::kUser, "user").has(section::user::kSettings)) {
+    info.settings = root.table(section::kUser, "user").strings(section::user::kSettings, "settings");
+  }
+  describe_history(root, info);
+}
+
+}  // namespace
+
+ModelInfo get_model_info(const std::filesystem::path& path) {
+  const format::Container file = format::Container::open(path);
+  ModelInfo info;
+  info.kind = format::name_of(file.kind());
+  info.producer = file.root().text(section::kProducer, "producer");
+  info.file_bytes = file.file_bytes();
+  info.content_id = file.content_id();
+  for (const format::TensorRecord& tensor : file.tensors()) {
+    if (tensor.role == Role::ema_parameter) info.has_ema = true;
+    if (tensor.role != Role::parameter) continue;
+    std::int64_t elements = 1;
+    for (std::int64_t extent : tensor.shape)
+      elements *= extent;
+    ++info.tensors;
+    info.parameters += elements;
+    info.dtype = tensor.type == format::ElementType::f32   ? "f32"
+                 : tensor.type == format::ElementType::f64 ? "f64"
+                                                           : "other";
+  }
+  if (file.kind() == format::FileKind::weights) return info;
+  info.config = vit_config_from(file.root().table(section::kModel, "model"));
+  info.input = input_config_from(file.root().table(section::kInput, "input"));
+  info.labels = labels_of(file);
+  if (file.kind() == format::FileKind::checkpoint) describe_checkpoint(file.root(), info);
+  return info;
+}
+
+}  // namespace vitrail
