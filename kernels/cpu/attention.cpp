@@ -4,6 +4,7 @@
 #include "kernels/cpu/micro_kernel.h"
 #include "kernels/cpu/ops.h"
 #include "kernels/cpu/tiles.h"
+#include "kernels/cpu/transpose.h"
 
 namespace vitrail::cpu::VITRAIL_ISA {
 namespace {
@@ -94,15 +95,7 @@ struct Padded {
 // to (head_dim, padded tokens) = fromᵀ, with zeros after the last token.
 template <class T>
 void transpose(const Rows<const T>& from, const Sizes& sizes, const Rows<T>& to) {
-  for (std::int64_t token = 0; token < to.stride; token += kLanes<T>) {
-    for (std::int64_t d = 0; d < sizes.head_dim; ++d) {
-      Vec<T> column{};
-      for (std::int64_t lane = 0; lane < kLanes<T>; ++lane) {
-        if (token + lane < sizes.tokens) column[lane] = from.at(token + lane)[d];
-      }
-      store<T>(to.at(d) + token, column);
-    }
-  }
+  transpose_rows(from.data, from.stride, sizes.tokens, sizes.head_dim, to.data, to.stride);
 }
 
 // The rows themselves when they are whole vectors, else a copy of them with zeros behind.
@@ -134,22 +127,20 @@ void copy_back(const Rows<T>& from, const Rows<T>& to, std::int64_t count, const
   }
 }
 
-// scores (count, tokens) becomes exp(scale · (scores − largest)), zero behind the last token.
+// scores (count, tokens) becomes exp(scale · (scores − largest)); the padding behind may become anything.
 // Returns the row's sum and writes its log-sum-exp.
 template <class T>
 T softmax_row(T* scores, std::int64_t tokens, T scale, T* lse) {
   Vec<T> most = splat(scores[0]);
-  const std::int64_t whole = tokens / kLanes<T> * kLanes<T>;
-  for (std::int64_t i = 0; i < whole; i += kLanes<T>)
-    most = larger<T>(most, load(scores + i));
-  T largest = max_of<T>(most);
-  for (std::int64_t i = whole; i < tokens; ++i)
-    largest = scores[i] > largest ? scores[i] : largest;
+  each_vector<T>(tokens, [&](std::int64_t i, const auto& access) {
+    most = larger<T>(most, access.only(load(scores + i), scores[0]));
+  });
+  const T largest = max_of<T>(most);
   Vec<T> sum{};
   each_vector<T>(tokens, [&](std::int64_t i, const auto& access) {
-    const Vec<T> value = access.only(exp_of((load(scores + i) - largest) * scale));
+    const Vec<T> value = exp_of((load(scores + i) - largest) * scale);
     store<T>(scores + i, value);
-    sum += value;
+    sum += access.only(value, T{0});
   });
   const T total = sum_of<T>(sum);
   *lse = scale * largest + log_of(total);
@@ -256,7 +247,7 @@ struct BackwardPair {
 template <class T>
 void score_gradient_row(T* p, T* ds, std::int64_t tokens, T scale, T lse, T delta, const T* mask) {
   each_vector<T>(tokens, [&](std::int64_t i, const auto& access) {
-    const Vec<T> value = access.only(exp_of(load(p + i) * scale - lse));
+    const Vec<T> value = exp_of(load(p + i) * scale - lse);
     const Vec<T> kept = mask ? access.load(mask + i) : splat(T{1});
     store<T>(ds + i, value * (load(ds + i) * kept - delta) * scale);
     store<T>(p + i, value * kept);

@@ -5,6 +5,7 @@
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/ops.h"
 #include "kernels/cpu/tiles.h"
+#include "kernels/cpu/transpose.h"
 
 namespace vitrail::cpu::VITRAIL_ISA {
 namespace {
@@ -13,7 +14,8 @@ constexpr std::int64_t kWantedTasks = 32;  // so that sixteen threads find work 
 constexpr std::int64_t kTileRows = 192;    // a tile of x and one of y lie in a core's second cache together
 constexpr std::int64_t kTileCols = 768;
 constexpr std::int64_t kLeastTileCols = 128;
-constexpr std::int64_t kWeightTile = 256;  // a tile of dweight, both ways
+constexpr std::int64_t kWeightTile = 384;  // a tile of dweight, both ways
+constexpr std::int64_t kRowsForTransposition = 512;
 constexpr std::int64_t kLeastSlice = 256;  // rows of one slice of a sum over rows
 
 struct Sizes {
@@ -54,19 +56,45 @@ Vec<T> load_or(const T* from, std::int64_t offset, T otherwise, const Access& ac
   return from ? access.load(from + offset) : splat(otherwise);
 }
 
+// The weight as the forward's products read it: stored (out, in), or transposed once for all tiles, which is
+// the faster form for the product when there are enough rows to pay for it.
+template <class T>
+struct ForwardWeight {
+  const T* data;
+  std::int64_t stride;
+  bool stored;  // (out, in)
+
+  ForwardWeight(Context& context, const Sizes& sizes, In weight)
+      : data(weight.as<T>()), stride(sizes.in), stored(sizes.rows() < kRowsForTransposition) {
+    if (stored) return;
+    stride = rounded_up(sizes.out, kLanes<T>);
+    T* to =
+        reinterpret_cast<T*>(context.shared_scratch(static_cast<std::size_t>(sizes.in * stride) * sizeof(T)));
+    const Tiles tiles{sizes.out, sizes.in, 16 * kLanes<T>, 4 * kLanes<T>};
+    context.pool().parallel_for(tiles.count(), [&](std::int64_t index, int) {
+      const Tile tile = tiles.at(index);
+      transpose_rows(weight.as<T>() + tile.row * sizes.in + tile.col, sizes.in, tile.rows, tile.cols,
+                     to + tile.col * stride + tile.row, stride);
+    });
+    data = to;
+  }
+
+  const T* column(std::int64_t col) const { return stored ? data + col * stride : data + col; }
+};
+
 // c = the tile of x · weightᵀ
 template <class T>
-void multiply_forward(const Context& context, const Sizes& sizes, const Tile& tile, In x, In weight, T* c,
-                      std::int64_t c_stride) {
+void multiply_forward(const Context& context, const Sizes& sizes, const Tile& tile, In x,
+                      const ForwardWeight<T>& weight, T* c, std::int64_t c_stride) {
   multiply(context, Product<T>{.m = tile.rows,
                                .n = tile.cols,
                                .k = sizes.in,
                                .a = x.as<T>() + tile.row * sizes.in,
                                .a_stride = sizes.in,
                                .a_transposed = false,
-                               .b = weight.as<T>() + tile.col * sizes.in,
-                               .b_stride = sizes.in,
-                               .b_transposed = true,
+                               .b = weight.column(tile.col),
+                               .b_stride = weight.stride,
+                               .b_transposed = weight.stored,
                                .c = c,
                                .c_stride = c_stride});
 }
@@ -89,10 +117,11 @@ template <class T>
 void forward(Context& context, const LinearForward& op) {
   const Sizes sizes = sizes_of(op.x.shape, op.y.shape);
   const Tiles tiles = output_tiles(sizes.rows(), sizes.out);
+  const ForwardWeight<T> weight(context, sizes, op.weight);
   context.pool().parallel_for(tiles.count(), [&](std::int64_t index, int) {
     const Tile tile = tiles.at(index);
     T* y = op.y.as<T>() + tile.row * sizes.out + tile.col;
-    multiply_forward(context, sizes, tile, op.x, op.weight, y, sizes.out);
+    multiply_forward(context, sizes, tile, op.x, weight, y, sizes.out);
     if (!op.bias) return;
     const T* bias = op.bias.as<T>() + tile.col;
     for (std::int64_t row = 0; row < tile.rows; ++row, y += sizes.out) {
@@ -107,12 +136,13 @@ template <class T, class Gelu>
 void forward_gelu(Context& context, const LinearGeluForward& op, Gelu) {
   const Sizes sizes = sizes_of(op.x.shape, op.y.shape);
   const Tiles tiles = output_tiles(sizes.rows(), sizes.out);
+  const ForwardWeight<T> weight(context, sizes, op.weight);
   const DropoutMask<T> dropout(op.dropout);
   context.pool().parallel_for(tiles.count(), [&](std::int64_t index, int worker) {
     const Tile tile = tiles.at(index);
     T* y = op.y.as<T>() + tile.row * sizes.out + tile.col;
     T* pre = op.pre ? op.pre.as<T>() + tile.row * sizes.out + tile.col : y;
-    multiply_forward(context, sizes, tile, op.x, op.weight, pre, sizes.out);
+    multiply_forward(context, sizes, tile, op.x, weight, pre, sizes.out);
     const T* bias = op.bias ? op.bias.as<T>() + tile.col : nullptr;
     T* memory = scratch_of<T>(context, worker, tile.cols);
     for (std::int64_t row = 0; row < tile.rows; ++row, y += sizes.out, pre += sizes.out) {
@@ -130,6 +160,7 @@ template <class T>
 void forward_residual(Context& context, const LinearResidualForward& op) {
   const Sizes sizes = sizes_of(op.x.shape, op.y.shape);
   const Tiles tiles = output_tiles(sizes.rows(), sizes.out);
+  const ForwardWeight<T> weight(context, sizes, op.weight);
   const DropoutMask<T> dropout(op.dropout);
   const DropoutMask<T> drop_path(op.drop_path);
   context.pool().parallel_for(tiles.count(), [&](std::int64_t index, int worker) {
@@ -138,7 +169,7 @@ void forward_residual(Context& context, const LinearResidualForward& op) {
     T* memory = scratch_of<T>(context, worker, (tile.rows + 1) * tile.cols);
     T* branch = op.branch ? op.branch.as<T>() + at : memory + tile.cols;
     const std::int64_t branch_stride = op.branch ? sizes.out : tile.cols;
-    multiply_forward(context, sizes, tile, op.x, op.weight, branch, branch_stride);
+    multiply_forward(context, sizes, tile, op.x, weight, branch, branch_stride);
     const T* bias = op.bias ? op.bias.as<T>() + tile.col : nullptr;
     const T* gamma = op.gamma ? op.gamma.as<T>() + tile.col : nullptr;
     const T* residual = op.residual.as<T>() + at;

@@ -57,7 +57,7 @@ template <class T>
 struct WholeVector {
   Vec<T> load(const T* from) const { return VITRAIL_ISA::load(from); }
   void store(T* to, const Vec<T>& value) const { VITRAIL_ISA::store<T>(to, value); }
-  Vec<T> only(const Vec<T>& value) const { return value; }  // with the lanes behind the last set to 0
+  Vec<T> only(const Vec<T>& value, T) const { return value; }
 };
 
 // … or the first `count` lanes; the others are read as 0.
@@ -73,10 +73,12 @@ struct PartVector {
   void store(T* to, const Vec<T>& value) const {
     std::memcpy(to, &value, static_cast<std::size_t>(count) * sizeof(T));
   }
-  Vec<T> only(const Vec<T>& value) const {
-    T lanes[kLanes<T>];
-    std::memcpy(lanes, &value, sizeof value);
-    return load(lanes);
+  // The lanes behind the last set to `otherwise`.
+  Vec<T> only(const Vec<T>& value, T otherwise) const {
+    Vec<T> number;
+    for (int lane = 0; lane < kLanes<T>; ++lane)
+      number[lane] = static_cast<T>(lane);
+    return number < static_cast<T>(count) ? value : splat(otherwise);
   }
 };
 
