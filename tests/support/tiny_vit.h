@@ -16,7 +16,7 @@ struct NamedConfig {
 
 inline VitConfig tiny_config() {
   VitConfig config;
-  config.name = "tiny";
+  config.name = "vit_tiny_patch16_224";
   config.img_size = 8;
   config.patch_size = 4;
   config.in_chans = 3;
@@ -33,7 +33,6 @@ inline std::vector<NamedConfig> switch_configs() {
   std::vector<NamedConfig> all;
   const auto add = [&](const std::string& name, auto change) {
     NamedConfig named{name, tiny_config()};
-    named.config.name = name;
     change(named.config);
     all.push_back(named);
   };

@@ -1,0 +1,93 @@
+#pragma once
+// Files for the tests of engine/data: the fixtures, and folders that vanish.
+
+#include <algorithm>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <random>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "engine/data/image.h"
+
+namespace vitrail::test {
+
+using Bytes = std::vector<std::uint8_t>;
+
+inline Bytes read_bytes(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return Bytes(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
+}
+
+inline void write_bytes(const std::filesystem::path& path, std::span<const std::uint8_t> bytes) {
+  std::filesystem::create_directories(path.parent_path());
+  std::ofstream(path, std::ios::binary).write(reinterpret_cast<const char*>(bytes.data()), std::ssize(bytes));
+}
+
+inline std::filesystem::path fixture(const std::string& name) {
+  return std::filesystem::path(__FILE__).parent_path().parent_path() / "engine" / "data" / "fixtures" / name;
+}
+
+// An empty folder of its own, gone with the object.
+class TempFolder {
+ public:
+  TempFolder() {
+    std::random_device random;
+    do {
+      path_ = std::filesystem::temp_directory_path() / ("vitrail-test-" + std::to_string(random()));
+    } while (!std::filesystem::create_directory(path_));
+  }
+  ~TempFolder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  TempFolder(const TempFolder&) = delete;
+  TempFolder& operator=(const TempFolder&) = delete;
+
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+// The noise of make_fixtures.py.
+inline Image noise(std::int64_t width, std::int64_t height, std::int64_t channels, std::uint32_t seed) {
+  Image image{.width = width, .height = height, .channels = channels, .pixels = {}};
+  for (std::int64_t i = 0; i < width * height * channels; ++i) {
+    seed = seed * 1664525u + 1013904223u;
+    image.pixels.push_back(static_cast<std::uint8_t>(seed >> 24));
+  }
+  return image;
+}
+
+// Records of make_fixtures.py: integers, then bytes.
+class Records {
+ public:
+  explicit Records(const std::string& name) : bytes_(read_bytes(fixture(name))) {}
+
+  bool done() const { return at_ == bytes_.size(); }
+
+  std::int64_t number() {
+    std::int32_t value = 0;
+    for (int i = 3; i >= 0; --i)
+      value = value << 8 | bytes_.at(at_ + static_cast<std::size_t>(i));
+    at_ += 4;
+    return value;
+  }
+
+  Bytes take(std::int64_t count) {
+    Bytes taken;
+    while (count-- > 0)
+      taken.push_back(bytes_.at(at_++));
+    return taken;
+  }
+
+ private:
+  Bytes bytes_;
+  std::size_t at_ = 0;
+};
+
+}  // namespace vitrail::test

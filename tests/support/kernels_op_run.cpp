@@ -1,0 +1,172 @@
+#include "tests/support/kernels_op_run.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <tuple>
+
+#include "kernels/error.h"
+#include "tests/support/gradient.h"
+
+namespace vitrail::test {
+namespace {
+
+// FNV-1a: a stream of random numbers for each name.
+std::uint64_t stream_of(const std::string& name) {
+  std::uint64_t hash = 0xcbf29ce484222325;
+  for (char c : name)
+    hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+  return hash;
+}
+
+std::vector<double> values_of(const std::string& name, const Shape& shape) {
+  return random_values(stream_of(name), static_cast<std::size_t>(shape.elements()));
+}
+
+Values results_on(Backend& backend, DType dtype, const Scenario& scenario, const Values& inputs) {
+  OpRun run(backend, dtype, inputs);
+  scenario(run);
+  return run.results();
+}
+
+}  // namespace
+
+const Tensor& OpRun::add(const std::string& name, const Shape& shape, const std::vector<double>& values) {
+  auto& place = tensors_[name];
+  REQUIRE_MESSAGE(!place, "operand named twice: ", name);
+  place = std::make_unique<Tensor>(backend_, dtype_, shape, values);
+  return *place;
+}
+
+const Tensor& OpRun::input(const std::string& name, const Shape& shape) {
+  const auto given = inputs_.find(name);
+  return add(name, shape, given != inputs_.end() ? given->second : values_of(name, shape));
+}
+
+const Tensor& OpRun::output(const std::string& name, const Shape& shape) {
+  outputs_.push_back(name);
+  return add(name, shape, std::vector<double>(static_cast<std::size_t>(shape.elements()), std::nan("")));
+}
+
+const Tensor& OpRun::accumulator(const std::string& name, const Shape& shape) {
+  outputs_.push_back(name);
+  starts_[name] = values_of(name + " at first", shape);
+  return add(name, shape, starts_[name]);
+}
+
+const Tensor& OpRun::cotangent(const std::string& output, const Shape& shape) {
+  return cotangent(output, shape, values_of("d" + output, shape));
+}
+
+const Tensor& OpRun::cotangent(const std::string& output, const Shape& shape,
+                               const std::vector<double>& values) {
+  cotangents_[output] = values;
+  return add("d" + output, shape, values);
+}
+
+double OpRun::loss() const {
+  double sum = 0;
+  for (const auto& [name, cotangent] : cotangents_) {
+    const std::vector<double> output = tensors_.at(name)->get();
+    REQUIRE(output.size() == cotangent.size());
+    for (std::size_t i = 0; i < output.size(); ++i)
+      sum += cotangent[i] * output[i];
+  }
+  return sum;
+}
+
+Values OpRun::results() const {
+  for (const auto& [name, tensor] : tensors_) {
+    CAPTURE(name);
+    CHECK(tensor->guards_are_whole());
+  }
+  Values results;
+  for (const std::string& name : outputs_) {
+    results[name] = tensors_.at(name)->get();
+    const auto start = starts_.find(name);
+    if (start == starts_.end()) continue;
+    for (std::size_t i = 0; i < start->second.size(); ++i)
+      results[name][i] -= start->second[i];
+  }
+  return results;
+}
+
+Backend* cpu_backend(const BackendOptions& options) {
+  using Key = std::tuple<int, std::string, std::string>;
+  static std::map<Key, std::unique_ptr<Backend>> made;
+  const auto [place, fresh] = made.try_emplace(Key(options.threads, options.gemm, options.isa));
+  if (!fresh) return place->second.get();
+  try {
+    place->second = make_backend("cpu", options);
+  } catch (const Error& error) {
+    const std::string reason = error.what();
+    MESSAGE("not tested here: ", reason);
+  }
+  return place->second.get();
+}
+
+Values reference_results(const Scenario& scenario, const Values& inputs) {
+  return results_on(*cpu_backend(), DType::f64, scenario, inputs);
+}
+
+void check_gradients(const Scenario& scenario, const std::vector<std::string>& inputs, const Values& given) {
+  const Values gradients = reference_results(scenario, given);
+  for (const std::string& name : inputs) {
+    const auto gradient = gradients.find("d" + name);
+    REQUIRE_MESSAGE(gradient != gradients.end(), "the scenario gives no gradient of ", name);
+    Values changed = given;
+    if (!changed.contains(name)) {
+      changed[name] = values_of(name, {static_cast<std::int64_t>(gradient->second.size())});
+    }
+    const auto loss = [&] {
+      OpRun run(*cpu_backend(), DType::f64, changed);
+      scenario(run);
+      return run.loss();
+    };
+    check_gradient(loss, {name, &changed[name], gradient->second});
+  }
+}
+
+void check_close(const std::string& name, const std::vector<double>& a, const std::vector<double>& b,
+                 double tolerance) {
+  CAPTURE(name);
+  REQUIRE(a.size() == b.size());
+  double largest = 0, worst = 0;
+  bool numbers = true;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    numbers = numbers && std::isfinite(a[i]) && std::isfinite(b[i]);
+    largest = std::max(largest, std::abs(b[i]));
+    worst = std::max(worst, std::abs(a[i] - b[i]));
+  }
+  CHECK(numbers);
+  CHECK(worst <= tolerance * std::max(largest, 1.0));
+}
+
+void check_close(const Values& a, const Values& b, double tolerance) {
+  REQUIRE(a.size() == b.size());
+  for (const auto& [name, values] : b)
+    check_close(name, a.at(name), values, tolerance);
+}
+
+void check_backends(const Scenario& scenario, const Values& given) {
+  const Values reference = reference_results(scenario, given);
+  for (const std::string isa : {"avx2", "avx512", "generic"}) {
+    for (const std::string gemm : {"onednn", "eigen"}) {
+      CAPTURE(isa);
+      CAPTURE(gemm);
+      Backend* alone = cpu_backend({.threads = 1, .gemm = gemm, .isa = isa});
+      if (!alone) continue;
+      const Values first = results_on(*alone, DType::f32, scenario, given);
+      check_close(first, reference, kF32Tolerance);
+      check_close(results_on(*alone, DType::f64, scenario, given), reference, kF64Tolerance);
+      for (int threads : {2, 3, 7}) {
+        CAPTURE(threads);
+        Backend* backend = cpu_backend({.threads = threads, .gemm = gemm, .isa = isa});
+        CHECK(results_on(*backend, DType::f32, scenario, given) == first);
+      }
+    }
+  }
+}
+
+}  // namespace vitrail::test

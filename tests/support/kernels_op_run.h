@@ -1,0 +1,73 @@
+#pragma once
+// One description of an op's forward and backward, run on many backends and dtypes and held against itself:
+// gradients against central differences, f32 against f64, any number of threads, every product and
+// instruction set. Operands are named: the gradient of "x" is "dx", that of the output "y" comes in as "dy".
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kernels/backend.h"
+#include "tests/support/tensor.h"
+
+namespace vitrail::test {
+
+using Values = std::map<std::string, std::vector<double>>;
+
+// The operands of one run. Contents follow from the names, unless `inputs` has them.
+class OpRun {
+ public:
+  OpRun(Backend& backend, DType dtype, const Values& inputs)
+      : backend_(backend), dtype_(dtype), inputs_(inputs) {}
+
+  Backend& backend() { return backend_; }
+  DType dtype() const { return dtype_; }
+
+  const Tensor& input(const std::string& name, const Shape& shape);   // read; random, or as given
+  const Tensor& output(const std::string& name, const Shape& shape);  // starts as NaN
+  const Tensor& accumulator(const std::string& name,
+                            const Shape& shape);  // starts random; reports what was added
+  const Tensor& cotangent(const std::string& output, const Shape& shape);  // d loss / d output; random
+  const Tensor& cotangent(const std::string& output, const Shape& shape, const std::vector<double>& values);
+
+  // The loss whose gradients the backward gives: Σ cotangent ∘ output.
+  double loss() const;
+  // What outputs hold and what accumulators gained. Checks the guards of every operand.
+  Values results() const;
+
+ private:
+  const Tensor& add(const std::string& name, const Shape& shape, const std::vector<double>& values);
+
+  Backend& backend_;
+  DType dtype_;
+  Values inputs_, cotangents_, starts_;
+  std::vector<std::string> outputs_;
+  std::map<std::string, std::unique_ptr<Tensor>> tensors_;
+};
+
+using Scenario = std::function<void(OpRun&)>;
+
+// A CPU backend, made once for each set of options. Null where this build or machine has no such thing.
+Backend* cpu_backend(const BackendOptions& options = {.threads = 2});
+
+// What `scenario` gives on the reference: f64.
+Values reference_results(const Scenario& scenario, const Values& inputs = {});
+
+// Each gradient that the scenario gives and whose input is named here, against central differences in f64.
+void check_gradients(const Scenario& scenario, const std::vector<std::string>& inputs,
+                     const Values& given = {});
+
+// f32 against f64; the same bits for 1, 2, 3 and 7 threads with every matrix product; AVX2 against AVX-512.
+void check_backends(const Scenario& scenario, const Values& given = {});
+
+// max |a − b| ≤ tolerance · max |b|, and not a NaN anywhere
+void check_close(const std::string& name, const std::vector<double>& a, const std::vector<double>& b,
+                 double tolerance);
+void check_close(const Values& a, const Values& b, double tolerance);
+
+inline constexpr double kF32Tolerance = 1e-5;
+inline constexpr double kF64Tolerance = 1e-12;
+
+}  // namespace vitrail::test
