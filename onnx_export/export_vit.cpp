@@ -19,15 +19,6 @@ namespace {
 constexpr std::int64_t kLargestMessage = INT64_C(0x7fffffff);
 constexpr std::int64_t kReserve = INT64_C(64) << 20;
 
-void require_fitting(const Model& model) {
-  const std::int64_t bytes = 4 * model.params.parameters();
-  if (bytes <= kLargestMessage - kReserve) return;
-  throw ConfigError(fmt::format(
-      "ONNX export: expected at most {} bytes of f32 weights (one protobuf message ends at 2 GiB), "
-      "found {} in {}; choose a smaller architecture for export",
-      kLargestMessage - kReserve, bytes, model.config.name));
-}
-
 void require_computed_dtype(const Model& model) {
   if (model.params.dtype() == DType::f32 || model.params.dtype() == DType::f64) return;
   throw ConfigError(fmt::format("ONNX export: expected weights in f32 or f64, found {}; convert them first",
@@ -70,9 +61,18 @@ void write_message(format::AtomicFile& file, const onnx::ModelProto& model) {
 
 }  // namespace
 
+void require_fitting(std::int64_t parameters) {
+  const std::int64_t bytes = 4 * parameters;
+  if (bytes <= kLargestMessage - kReserve) return;
+  throw ConfigError(fmt::format(
+      "ONNX export: expected at most {} bytes of weights in f32 (one protobuf message ends at 2 GiB), "
+      "found {}; export a smaller architecture",
+      kLargestMessage - kReserve, bytes));
+}
+
 ExportResult export_vit(const std::filesystem::path& path, const Model& model, Backend& backend) {
   model.config.check();
-  require_fitting(model);
+  require_fitting(model.params.parameters());
   require_computed_dtype(model);
   Graph graph = build_vit(model, backend);
   add_metadata(graph, model);

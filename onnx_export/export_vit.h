@@ -21,4 +21,7 @@ struct ExportResult {
 // ConfigError for a model that does not fit in one file (2 GiB) and Error when the file cannot be written.
 ExportResult export_vit(const std::filesystem::path& path, const Model& model, Backend& backend);
 
+// Throws ConfigError when a model of so many parameters does not fit in one file.
+void require_fitting(std::int64_t parameters);
+
 }  // namespace vitrail::onnx_export

@@ -1,0 +1,184 @@
+// The structure of the exported graph. That it computes the same numbers as the engine is shown by
+// tests/oracles/check_onnx.py in onnxruntime.
+
+#include "onnx_export/vit_graph.h"
+
+#include <doctest/doctest.h>
+#include <onnx/checker.h>
+#include <onnx/shape_inference/implementation.h>
+
+#include <cstring>
+#include <map>
+#include <set>
+
+#include "tests/support/export_model.h"
+
+namespace vitrail::onnx_export {
+namespace {
+
+const std::set<std::string> kAllowedOps = {"Add",      "Conv",  "Div",     "Erf",        "LayerNormalization",
+                                           "MatMul",   "Mul",   "Pad",     "ReduceMean", "Reshape",
+                                           "Sigmoid",  "Slice", "Softmax", "Split",      "Tanh",
+                                           "Transpose"};
+
+struct Exported {
+  std::unique_ptr<Backend> backend = make_backend("cpu", {.threads = 1});
+  Model model;
+  Graph graph;
+  explicit Exported(const VitConfig& config, DType dtype = DType::f32)
+      : model(test::export_model(*backend, config, dtype)), graph(build_vit(model, *backend)) {}
+  const onnx::GraphProto& proto() const { return graph.model().graph(); }
+
+  std::vector<float> initializer(const std::string& name) const {
+    for (const onnx::TensorProto& tensor : proto().initializer()) {
+      if (tensor.name() != name) continue;
+      std::vector<float> elements(tensor.raw_data().size() / sizeof(float));
+      std::memcpy(elements.data(), tensor.raw_data().data(), tensor.raw_data().size());
+      return elements;
+    }
+    FAIL("no initialiser is called " << name);
+    return {};
+  }
+
+  template <class T = float>
+  std::vector<T> param(const std::string& name) const {
+    const ParamTensor* tensor = model.params.find(name);
+    REQUIRE(tensor != nullptr);
+    std::vector<T> elements(static_cast<std::size_t>(tensor->view.shape.elements()));
+    backend->download(elements.data(), tensor->view, elements.size() * sizeof(T));
+    return elements;
+  }
+};
+
+using Shapes = std::map<std::string, std::string>;
+
+Shapes shapes_of(const google::protobuf::RepeatedPtrField<onnx::ValueInfoProto>& infos) {
+  Shapes shapes;
+  for (const onnx::ValueInfoProto& info : infos)
+    shapes[info.name()] = info.type().ShortDebugString();
+  return shapes;
+}
+
+TEST_CASE("the official checker accepts every switch, and infers the shapes that we wrote") {
+  for (const test::NamedConfig& named : test::switch_configs()) {
+    CAPTURE(named.name);
+    const Exported exported(named.config);
+    CHECK_NOTHROW(onnx::checker::check_model(exported.graph.model()));
+    onnx::ModelProto bare = exported.graph.model();
+    bare.mutable_graph()->clear_value_info();
+    const onnx::ShapeInferenceOptions strict(true, 1, true);
+    CHECK_NOTHROW(onnx::shape_inference::InferShapes(bare, onnx::OpSchemaRegistry::Instance(), strict));
+    CHECK(shapes_of(bare.graph().value_info()) == shapes_of(exported.proto().value_info()));
+    CHECK(shapes_of(bare.graph().output()) == shapes_of(exported.proto().output()));
+  }
+}
+
+TEST_CASE("only operators that every runtime takes, of at most four axes") {
+  for (const test::NamedConfig& named : test::switch_configs()) {
+    CAPTURE(named.name);
+    const Exported exported(named.config);
+    for (const onnx::NodeProto& node : exported.proto().node())
+      CHECK(kAllowedOps.count(node.op_type()) == 1);
+    for (const onnx::ValueInfoProto& info : exported.proto().value_info()) {
+      CHECK(info.type().tensor_type().shape().dim_size() <= 4);
+    }
+  }
+}
+
+TEST_CASE("every tensor is described and every initialiser is used") {
+  for (const test::NamedConfig& named : test::switch_configs()) {
+    CAPTURE(named.name);
+    const Exported exported(named.config);
+    std::set<std::string> made, used, described, constants;
+    for (const onnx::NodeProto& node : exported.proto().node()) {
+      made.insert(node.output().begin(), node.output().end());
+      used.insert(node.input().begin(), node.input().end());
+    }
+    for (const onnx::ValueInfoProto& info : exported.proto().value_info())
+      described.insert(info.name());
+    for (const onnx::ValueInfoProto& info : exported.proto().output())
+      described.insert(info.name());
+    CHECK(made == described);
+    for (const onnx::TensorProto& tensor : exported.proto().initializer())
+      constants.insert(tensor.name());
+    for (const std::string& name : constants) {
+      CAPTURE(name);
+      CHECK(used.count(name) == 1);
+    }
+    CHECK(exported.proto().input_size() == 1);  // initialisers are no inputs
+  }
+}
+
+TEST_CASE("twelve blocks take 370 nodes") {
+  VitConfig config = test::tiny_config();
+  config.depth = 12;
+  // 30 a block; 5 before (Conv, Reshape, Transpose, Pad, Add) and 5 behind (norm, Slice, Reshape, MatMul,
+  // Add).
+  CHECK(Exported(config).graph.nodes() == 370);
+}
+
+TEST_CASE("names are timm's") {
+  const Exported exported(test::tiny_config());
+  std::set<std::string> nodes;
+  for (const onnx::NodeProto& node : exported.proto().node())
+    nodes.insert(node.name());
+  for (const char* name :
+       {"patch_embed/proj/Conv", "blocks.0/norm1/LayerNormalization", "blocks.0/attn/qkv/MatMul",
+        "blocks.1/mlp/fc2/Add", "norm/LayerNormalization", "head/MatMul"}) {
+    CAPTURE(name);
+    CHECK(nodes.count(name) == 1);
+  }
+  CHECK(exported.initializer("blocks.0.norm1.weight") == exported.param("blocks.0.norm1.weight"));
+  CHECK(exported.initializer("blocks.1.attn.qkv.bias") == exported.param("blocks.1.attn.qkv.bias"));
+}
+
+TEST_CASE("matrices are transposed, with LayerScale folded in") {
+  VitConfig config = test::tiny_config();
+  config.layer_scale = true;
+  const Exported exported(config);
+  const std::size_t dim = 8, hidden = 12;
+  const std::vector<float> gamma = exported.param("blocks.1.ls2.gamma");
+  const std::vector<float> fc1 = exported.param("blocks.1.mlp.fc1.weight");  // (hidden, dim)
+  const std::vector<float> fc2 = exported.param("blocks.1.mlp.fc2.weight");  // (dim, hidden)
+  const std::vector<float> bias = exported.param("blocks.1.mlp.fc2.bias");
+  const std::vector<float> fc1_t = exported.initializer("blocks.1.mlp.fc1.weight.T");
+  const std::vector<float> fc2_t = exported.initializer("blocks.1.mlp.fc2.weight.T.ls2");
+  const std::vector<float> folded = exported.initializer("blocks.1.mlp.fc2.bias.ls2");
+  for (std::size_t h = 0; h < hidden; ++h) {
+    for (std::size_t d = 0; d < dim; ++d) {
+      CHECK(fc1_t[d * hidden + h] == fc1[h * dim + d]);
+      CHECK(fc2_t[h * dim + d] == gamma[d] * fc2[d * hidden + h]);
+    }
+  }
+  for (std::size_t d = 0; d < dim; ++d)
+    CHECK(folded[d] == gamma[d] * bias[d]);
+}
+
+TEST_CASE("prefix tokens and position embedding are one constant") {
+  const std::size_t dim = 8;
+  VitConfig config = test::tiny_config();  // 4 patches
+  config.reg_tokens = 2;
+  for (const bool no_embed_class : {false, true}) {
+    CAPTURE(no_embed_class);
+    config.no_embed_class = no_embed_class;
+    const Exported exported(config);
+    const std::vector<float> rows = exported.initializer("pos_embed.with_prefix");
+    REQUIRE(rows.size() == 7 * dim);
+    const std::vector<float> cls = exported.param("cls_token"), reg = exported.param("reg_token");
+    const std::vector<float> pos = exported.param("pos_embed");
+    for (std::size_t d = 0; d < dim; ++d) {
+      CHECK(rows[d] == cls[d] + (no_embed_class ? 0 : pos[d]));
+      CHECK(rows[2 * dim + d] == reg[dim + d] + (no_embed_class ? 0 : pos[2 * dim + d]));
+      CHECK(rows[6 * dim + d] == pos[pos.size() - dim + d]);
+    }
+  }
+}
+
+TEST_CASE("weights in f64 become f32") {
+  const Exported exported(test::tiny_config(), DType::f64);
+  const std::vector<double> wide = exported.param<double>("norm.bias");
+  CHECK(exported.initializer("norm.bias") == std::vector<float>(wide.begin(), wide.end()));
+}
+
+}  // namespace
+}  // namespace vitrail::onnx_export
