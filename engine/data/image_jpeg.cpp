@@ -5,7 +5,9 @@
 
 #include <memory>
 #include <new>
+#include <string>
 #include <type_traits>
+#include <utility>
 
 #include "engine/data/image_formats.h"
 #include "engine/data/orientation.h"
@@ -20,14 +22,23 @@ struct DestroyHandle {
 using Handle = std::unique_ptr<std::remove_pointer_t<tjhandle>, DestroyHandle>;
 
 // One decompressor a thread, kept: to make one costs as much as to decode a small image.
+Handle& thread_handle() {
+  thread_local Handle handle;
+  return handle;
+}
+
 tjhandle decompressor() {
-  thread_local const Handle handle(tjInitDecompress());
+  Handle& handle = thread_handle();
+  if (!handle) handle.reset(tjInitDecompress());
   if (!handle) throw std::bad_alloc();
   return handle.get();
 }
 
-[[noreturn]] void fail(tjhandle handle) {
-  throw DataError(fmt::format("broken JPEG: {}", tjGetErrorStr2(handle)));
+// The decompressor goes too: after an error inside a file's tables it would misread the next file.
+[[noreturn]] void fail() {
+  const std::string reason = tjGetErrorStr2(thread_handle().get());
+  thread_handle().reset();
+  throw DataError(fmt::format("broken JPEG: {}", reason));
 }
 
 struct JpegHeader {
@@ -38,7 +49,7 @@ JpegHeader read_header(tjhandle handle, std::span<const std::uint8_t> bytes) {
   JpegHeader header;
   if (tjDecompressHeader3(handle, bytes.data(), bytes.size(), &header.width, &header.height,
                           &header.subsampling, &header.colour_space) != 0)
-    fail(handle);
+    fail();
   check_extents(header.width, header.height);
   if (header.colour_space == TJCS_CMYK || header.colour_space == TJCS_YCCK)
     throw DataError("a CMYK JPEG, whose colours depend on a printer's profile: save it as RGB or grey");
@@ -68,7 +79,7 @@ Image decode_jpeg(std::span<const std::uint8_t> bytes) {
   // A cut-off or damaged file is only a warning to the library, which would leave grey blocks behind.
   if (tjDecompress2(handle, bytes.data(), bytes.size(), image.pixels.data(), header.width, 0, header.height,
                     grey ? TJPF_GRAY : TJPF_RGB, TJFLAG_STOPONWARNING | TJFLAG_LIMITSCANS) != 0)
-    fail(handle);
+    fail();
   return apply_orientation(std::move(image), read_orientation(bytes));
 }
 

@@ -4,6 +4,7 @@
 #include <spng.h>
 
 #include <algorithm>
+#include <cstring>
 #include <memory>
 #include <new>
 
@@ -64,6 +65,21 @@ void check_plausible(const spng_ihdr& ihdr, std::size_t file_size) {
                                 ihdr.height, file_size));
 }
 
+// libspng is content when the last checksum is missing, or never looks at it: the chunks must reach the end
+// chunk.
+void check_complete(std::span<const std::uint8_t> bytes) {
+  constexpr std::size_t kFrame = 12;  // length, type and checksum
+  std::size_t at = 8;
+  while (bytes.size() - at >= kFrame) {
+    const std::size_t length = std::size_t{bytes[at]} << 24 | std::size_t{bytes[at + 1]} << 16 |
+                               std::size_t{bytes[at + 2]} << 8 | bytes[at + 3];
+    if (bytes.size() - at - kFrame < length) break;
+    if (std::memcmp(bytes.data() + at + 4, "IEND", 4) == 0) return;
+    at += kFrame + length;
+  }
+  throw DataError("broken PNG: it is cut off before its end chunk");
+}
+
 }  // namespace
 
 bool is_png(std::span<const std::uint8_t> bytes) {
@@ -80,8 +96,10 @@ ImageHeader png_header(std::span<const std::uint8_t> bytes) {
                   ihdr.color_type == SPNG_COLOR_TYPE_GRAYSCALE_ALPHA};
 }
 
-// libspng expands palettes and fewer than 8 bits, and takes the high byte of 16.
+// libspng expands palettes and fewer than 8 bits, and takes the high byte of 16, in grey too (where Pillow's
+// convert makes all above 255 white).
 Image decode_png(std::span<const std::uint8_t> bytes, bool alpha) {
+  check_complete(bytes);
   const Context context = open_png(bytes);
   const spng_ihdr ihdr = read_ihdr(context.get());
   check_plausible(ihdr, bytes.size());

@@ -9,7 +9,7 @@
 namespace vitrail::cpu::VITRAIL_ISA {
 namespace {
 
-constexpr std::int64_t kForwardQueries = 24;  // rows of scores at a time: they stay in the first cache
+constexpr std::int64_t kForwardQueries = 48;  // rows of scores at a time: they stay in the first cache
 constexpr std::int64_t kBackwardQueries =
     48;  // more, because dk and dv are read and written once for each block
 constexpr std::int64_t kTaskWork =

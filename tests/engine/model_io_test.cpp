@@ -44,7 +44,7 @@ TEST_CASE("a model comes back from its file alone, for each switch") {
     CHECK((loaded.input.mean[0] == 0.1));
     CHECK(loaded.labels == model.labels);
     const std::vector<float> images = some_images(named.config, 3);
-    Classifier before(*backend, model.config, model.params, 2),
+    Classifier before(*backend, model.config, model.params, 3),
         after(*backend, loaded.config, loaded.params, 3);
     CHECK((before.logits(images) == after.logits(images)));
   }

@@ -50,12 +50,15 @@ struct Exported {
   }
 };
 
-using Shapes = std::map<std::string, std::string>;
-
-Shapes shapes_of(const google::protobuf::RepeatedPtrField<onnx::ValueInfoProto>& infos) {
-  Shapes shapes;
-  for (const onnx::ValueInfoProto& info : infos)
-    shapes[info.name()] = info.type().ShortDebugString();
+// By tensor; -1 for an open extent. (Behind a Reshape to -1 inference cannot know that it is "batch" again.)
+std::map<std::string, Dims> shapes_of(const google::protobuf::RepeatedPtrField<onnx::ValueInfoProto>& infos) {
+  std::map<std::string, Dims> shapes;
+  for (const onnx::ValueInfoProto& info : infos) {
+    Dims& dims = shapes[info.name()];
+    for (const auto& dim : info.type().tensor_type().shape().dim()) {
+      dims.push_back(dim.has_dim_value() ? dim.dim_value() : -1);
+    }
+  }
   return shapes;
 }
 

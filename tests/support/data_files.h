@@ -6,7 +6,6 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
-#include <random>
 #include <span>
 #include <string>
 #include <vector>
@@ -30,28 +29,6 @@ inline void write_bytes(const std::filesystem::path& path, std::span<const std::
 inline std::filesystem::path fixture(const std::string& name) {
   return std::filesystem::path(__FILE__).parent_path().parent_path() / "engine" / "data" / "fixtures" / name;
 }
-
-// An empty folder of its own, gone with the object.
-class TempFolder {
- public:
-  TempFolder() {
-    std::random_device random;
-    do {
-      path_ = std::filesystem::temp_directory_path() / ("vitrail-test-" + std::to_string(random()));
-    } while (!std::filesystem::create_directory(path_));
-  }
-  ~TempFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  TempFolder(const TempFolder&) = delete;
-  TempFolder& operator=(const TempFolder&) = delete;
-
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
 
 // The noise of make_fixtures.py.
 inline Image noise(std::int64_t width, std::int64_t height, std::int64_t channels, std::uint32_t seed) {

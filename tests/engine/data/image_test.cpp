@@ -8,6 +8,7 @@
 #include "engine/data/image_formats.h"
 #include "engine/error.h"
 #include "tests/support/data_files.h"
+#include "tests/support/temporary_folder.h"
 
 namespace vitrail {
 namespace {
@@ -69,7 +70,7 @@ TEST_CASE("every file that is cut off is refused, wherever the cut is") {
     const Bytes whole = test::read_bytes(test::fixture(name));
     CHECK_NOTHROW(decode_image(whole, 3));
     for (std::size_t length = 0; length < whole.size(); ++length) {
-      CAPTURE(name);
+      CAPTURE(std::string(name));
       CAPTURE(length);
       const Bytes cut(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(length));
       CHECK_THROWS_AS(decode_image(cut, 3), DataError);
@@ -111,10 +112,11 @@ TEST_CASE("messages say what was found") {
   check_message({}, "no bytes");
   check_message({'G', 'I', 'F', '8', '9', 'a'}, "47 49 46 38");
   check_message(test::read_bytes(test::fixture("cmyk.jpg")), "CMYK");
-  CHECK_THROWS_WITH_AS(read_image("/nowhere/at all.png", 3), doctest::Contains("/nowhere/at all.png"), DataError);
-  test::TempFolder folder;
-  test::write_bytes(folder.path() / "text.jpg", Bytes{'h', 'e', 'l', 'l', 'o'});
-  CHECK_THROWS_WITH_AS(read_image(folder.path() / "text.jpg", 3), doctest::Contains("text.jpg"), DataError);
+  CHECK_THROWS_WITH_AS(read_image("/nowhere/at all.png", 3), doctest::Contains("/nowhere/at all.png"),
+                       DataError);
+  test::TemporaryFolder folder;
+  test::write_bytes(folder / "text.jpg", Bytes{'h', 'e', 'l', 'l', 'o'});
+  CHECK_THROWS_WITH_AS(read_image(folder / "text.jpg", 3), doctest::Contains("text.jpg"), DataError);
 }
 
 // CRC-32 of PNG, bit by bit.

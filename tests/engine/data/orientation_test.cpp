@@ -35,8 +35,18 @@ struct Exif {
   Bytes jpeg(int length_error = 0) const {
     const Bytes data = tiff();
     const auto length = static_cast<std::uint32_t>(2 + 6 + std::ssize(data) + length_error);
-    Bytes bytes{0xFF, 0xD8, 0xFF, 0xE1, static_cast<std::uint8_t>(length >> 8), static_cast<std::uint8_t>(length),
-                'E',  'x',  'i',  'f',  0,    0};
+    Bytes bytes{0xFF,
+                0xD8,
+                0xFF,
+                0xE1,
+                static_cast<std::uint8_t>(length >> 8),
+                static_cast<std::uint8_t>(length),
+                'E',
+                'x',
+                'i',
+                'f',
+                0,
+                0};
     bytes.insert(bytes.end(), data.begin(), data.end());
     return bytes;
   }
@@ -45,7 +55,8 @@ struct Exif {
 TEST_CASE("both byte orders and all eight values are read") {
   for (const bool big_endian : {false, true})
     for (std::uint32_t value = 1; value <= 8; ++value)
-      CHECK(read_orientation(Exif{.big_endian = big_endian, .value = value}.jpeg()) == static_cast<int>(value));
+      CHECK(read_orientation(Exif{.big_endian = big_endian, .value = value}.jpeg()) ==
+            static_cast<int>(value));
 }
 
 TEST_CASE("damaged EXIF data are as none") {

@@ -41,11 +41,13 @@ TEST_CASE("a part of the result is the same as when all of it is computed") {
   ResampleScratch scratch, part_scratch;
   for (const std::int64_t channels : {1, 2, 3, 4}) {
     const Image image = test::noise(37, 29, channels, 5);
-    for (const auto& [height, width] : {Size{20, 15}, Size{29, 60}, Size{50, 37}, Size{29, 37}, Size{61, 43}}) {
+    for (const auto& [height, width] :
+         {Size{20, 15}, Size{29, 60}, Size{50, 37}, Size{29, 37}, Size{61, 43}}) {
       const Rectangle all{.top = 0, .left = 0, .height = height, .width = width};
       const Rectangle part{.top = 4, .left = 3, .height = height - 9, .width = width - 8};
       const PixelView whole = resample(view_of(image), height, width, all, Interpolation::bicubic, scratch);
-      const PixelView view = resample(view_of(image), height, width, part, Interpolation::bicubic, part_scratch);
+      const PixelView view =
+          resample(view_of(image), height, width, part, Interpolation::bicubic, part_scratch);
       CHECK(samples_of(view) == samples_of(crop(whole, part)));
     }
   }

@@ -40,7 +40,8 @@ std::vector<float> eval(const Image& image, const InputConfig& input) {
 std::vector<float> train(const Image& image, const InputConfig& input, const AugmentConfig& augment,
                          std::uint32_t index, std::uint32_t epoch = 0, std::uint64_t seed = 1) {
   std::vector<float> out(static_cast<std::size_t>(input.channels * input.size * input.size), 1e9f);
-  transform_train(image, input, augment, {.seed = seed, .purpose = Purpose::augment, .step = epoch}, index, out);
+  transform_train(image, input, augment, {.seed = seed, .purpose = Purpose::augment, .step = epoch}, index,
+                  out);
   return out;
 }
 
