@@ -107,8 +107,7 @@ Image decode_png(std::span<const std::uint8_t> bytes, bool alpha) {
   image.pixels.resize(static_cast<std::size_t>(image.width * image.height * image.channels));
   require(spng_decode_image(context.get(), image.pixels.data(), image.pixels.size(),
                             alpha ? SPNG_FMT_RGBA8 : SPNG_FMT_RGB8, alpha ? SPNG_DECODE_TRNS : 0));
-  require(spng_decode_chunks(
-      context.get()));  // up to the end chunk: a file cut off after its pixels is broken too
+  require(spng_decode_chunks(context.get()));  // those behind the pixels, for their checksums
   return image;
 }
 
