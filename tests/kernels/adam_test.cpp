@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <optional>
+#include <utility>
 
 #include "tests/support/gradient.h"
 #include "tests/support/kernels_op_run.h"
@@ -16,7 +17,7 @@ struct Setting {
   AdamKind kind = AdamKind::adamw;
   std::vector<AdamSegment> segments;
   double max_norm = 0;
-  std::optional<double> ema_decay;
+  std::optional<double> ema_decay = std::nullopt;
   double lr = 3e-3, beta1 = 0.9, beta2 = 0.99, eps = 1e-6;
 };
 
@@ -30,7 +31,8 @@ std::vector<double> gradient_of(std::int64_t step, std::size_t n) {
 
 double norm_of(const std::vector<double>& values) {
   double sum = 0;
-  for (double value : values) sum += value * value;
+  for (double value : values)
+    sum += value * value;
   return std::sqrt(sum);
 }
 
@@ -53,7 +55,8 @@ void naive_step(const Setting& s, std::int64_t t, State& state) {
   std::vector<double> grad = gradient_of(t, state.weight.size());
   if (s.max_norm > 0) {
     const double factor = std::min(1.0, s.max_norm / (norm_of(grad) + 1e-6));
-    for (double& g : grad) g *= factor;
+    for (double& g : grad)
+      g *= factor;
   }
   for (const AdamSegment& segment : s.segments) {
     for (std::int64_t i = segment.begin; i < segment.end; ++i) {
@@ -112,7 +115,8 @@ void check_relative(const std::vector<double>& a, const std::vector<double>& b, 
 
 void check_ten_steps(const Setting& setting, std::int64_t n) {
   State expected = start(static_cast<std::size_t>(n));
-  for (std::int64_t t = 1; t <= 10; ++t) naive_step(setting, t, expected);
+  for (std::int64_t t = 1; t <= 10; ++t)
+    naive_step(setting, t, expected);
   for (const auto& [dtype, tolerance] : {std::pair{DType::f64, 1e-12}, std::pair{DType::f32, 1e-5}}) {
     const State found = run_steps(*cpu_backend(), dtype, setting, n, 10);
     CAPTURE(name_of(dtype));
@@ -135,9 +139,9 @@ TEST_CASE("adam: ten steps against the formula") {
 }
 
 // Segments that begin and end inside, at and across the edges of the CPU's chunks, with gaps.
-const std::vector<AdamSegment> kSegments = {{5, 5, 1, 0},           {5, 100, 1, 0.05},      {100, 117, 0.3, 0},
-                                            {200, 16384, 0.7, 0.1}, {16384, 16385, 2, 0.2}, {20000, 49152, 1, 0},
-                                            {50000, 50001, 0, 0.5}};
+const std::vector<AdamSegment> kSegments = {
+    {5, 5, 1, 0},           {5, 100, 1, 0.05},    {100, 117, 0.3, 0},    {200, 16384, 0.7, 0.1},
+    {16384, 16385, 2, 0.2}, {20000, 49152, 1, 0}, {50000, 50001, 0, 0.5}};
 
 TEST_CASE("adam: segments have their own rate and decay, and nothing outside them is touched") {
   const Setting setting = {.segments = kSegments, .max_norm = 2.0, .ema_decay = 0.99};
@@ -158,7 +162,8 @@ TEST_CASE("adam and grad_norm: the same bits for any number of threads") {
     if (!alone) continue;
     const State first = run_steps(*alone, DType::f32, setting, 200001, 3);
     for (int threads : {2, 3, 7}) {
-      const State other = run_steps(*cpu_backend({.threads = threads, .isa = isa}), DType::f32, setting, 200001, 3);
+      const State other =
+          run_steps(*cpu_backend({.threads = threads, .isa = isa}), DType::f32, setting, 200001, 3);
       CHECK(other.weight == first.weight);
       CHECK(other.first == first.first);
       CHECK(other.second == first.second);

@@ -55,7 +55,8 @@ TEST_CASE("dropout: zeros come as often as the rate says") {
   constexpr std::int64_t kElements = 200000;
   for (double rate : {0.0, 0.01, 0.1, 0.5, 0.9}) {
     std::int64_t zeros = 0;
-    for (double m : mask_of({2, kElements / 2}, dropout(rate))) zeros += m == 0;
+    for (double m : mask_of({2, kElements / 2}, dropout(rate)))
+      zeros += m == 0;
     const double deviation = std::sqrt(kElements * rate * (1 - rate));
     CAPTURE(rate);
     CHECK(std::abs(static_cast<double>(zeros) - kElements * rate) <= 4 * deviation);
@@ -75,7 +76,8 @@ TEST_CASE("dropout: in place") {
   const Tensor& x = run.input("x", {3, 50});
   const std::vector<double> before = x.get(), mask = mask_of({3, 50}, dropout(0.5));
   run.backend().run(ApplyDropout{.y = x, .x = x, .dropout = dropout(0.5)});
-  for (std::size_t i = 0; i < before.size(); ++i) CHECK(x.get()[i] == before[i] * mask[i]);
+  for (std::size_t i = 0; i < before.size(); ++i)
+    CHECK(x.get()[i] == before[i] * mask[i]);
 }
 
 }  // namespace

@@ -16,7 +16,8 @@ TEST_CASE("philox4x32: known answers") {
 }
 
 TEST_CASE("random4: key and counter are laid out as documented") {
-  const RandomKey key = {.seed = 0x299f31d0a4093822, .purpose = Purpose::attn_drop, .layer = 7, .step = 0x13198a2e};
+  const RandomKey key = {
+      .seed = 0x299f31d0a4093822, .purpose = Purpose::attn_drop, .layer = 7, .step = 0x13198a2e};
   CHECK(random4(key, 0x85a308d3, 0x243f6a88) ==
         philox4x32({0x243f6a88, 0x85a308d3, 0x13198a2e, 6U << 16 | 7}, {0xa4093822, 0x299f31d0}));
 }

@@ -22,7 +22,8 @@ TEST_CASE("thread_pool: every index once, by a worker that exists, again and aga
           if (worker < 0 || worker >= threads) worker_exists = false;
         });
         int wrong = 0;
-        for (const auto& count : calls) wrong += count != 1;
+        for (const auto& count : calls)
+          wrong += count != 1;
         CHECK(wrong == 0);
         CHECK(worker_exists);
       }
@@ -35,7 +36,8 @@ TEST_CASE("thread_pool: one worker never runs two tasks at once, and all is done
   cpu::ThreadPool pool(kThreads);
   std::vector<std::int64_t> sums(kThreads, 0);  // not atomic: a sanitizer sees a worker that is two threads
   for (int again = 0; again < 50; ++again) {
-    pool.parallel_for(200, [&](std::int64_t index, int worker) { sums[static_cast<std::size_t>(worker)] += index; });
+    pool.parallel_for(
+        200, [&](std::int64_t index, int worker) { sums[static_cast<std::size_t>(worker)] += index; });
   }
   CHECK(sums[0] + sums[1] + sums[2] == 50 * 199 * 200 / 2);
 }
