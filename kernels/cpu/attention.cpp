@@ -127,24 +127,26 @@ void copy_back(const Rows<T>& from, const Rows<T>& to, std::int64_t count, const
   }
 }
 
-// scores (count, tokens) becomes exp(scale · (scores − largest)); the padding behind may become anything.
-// Returns the row's sum and writes its log-sum-exp.
+// The largest of a row's scores; the row is padded to whole vectors.
 template <class T>
-T softmax_row(T* scores, std::int64_t tokens, T scale, T* lse) {
+T largest_score(const T* scores, std::int64_t tokens) {
   Vec<T> most = splat(scores[0]);
   each_vector<T>(tokens, [&](std::int64_t i, const auto& access) {
     most = larger<T>(most, access.only(load(scores + i), scores[0]));
   });
-  const T largest = max_of<T>(most);
+  return max_of<T>(most);
+}
+
+// scores becomes exp(scale · (scores − largest)), the padding anything. Returns the sum.
+template <class T>
+T exponentiate(T* scores, std::int64_t tokens, T scale, T largest) {
   Vec<T> sum{};
   each_vector<T>(tokens, [&](std::int64_t i, const auto& access) {
     const Vec<T> value = exp_of((load(scores + i) - largest) * scale);
     store<T>(scores + i, value);
     sum += access.only(value, T{0});
   });
-  const T total = sum_of<T>(sum);
-  *lse = scale * largest + log_of(total);
-  return total;
+  return sum_of<T>(sum);
 }
 
 // One query's row of the mask.
@@ -166,6 +168,17 @@ struct ForwardPair {
   T* mask;
 };
 
+template <class T>
+void drop_scores(const ForwardPair<T>& pair, std::int64_t first, std::int64_t count) {
+  for (std::int64_t row = 0; row < count; ++row) {
+    T* scores = pair.scores.at(row);
+    fill_mask(pair.dropout, pair.sizes, pair.sample, pair.head, first + row, pair.mask);
+    each_vector<T>(pair.sizes.tokens, [&](std::int64_t i, const auto& access) {
+      store<T>(scores + i, load(scores + i) * access.load(pair.mask + i));
+    });
+  }
+}
+
 // Queries [first, first + count) of one pair.
 template <class T>
 void forward_block(const ForwardPair<T>& pair, std::int64_t first, std::int64_t count) {
@@ -174,16 +187,20 @@ void forward_block(const ForwardPair<T>& pair, std::int64_t first, std::int64_t 
   multiply_small<T>(count, pair.padded.tokens, sizes.head_dim, {pair.query.at(first), pair.query.stride, 1},
                     pair.keys_transposed.data, pair.keys_transposed.stride, pair.scores.data,
                     pair.scores.stride, false);
+  // Step by step over all rows, not row by row: so the processor overlaps the rows' chains of dependent
+  // operations.
+  T largest[kForwardQueries];
   T share[kForwardQueries];
+  for (std::int64_t row = 0; row < count; ++row)
+    largest[row] = largest_score(pair.scores.at(row), sizes.tokens);
   for (std::int64_t row = 0; row < count; ++row) {
-    T* scores = pair.scores.at(row);
-    share[row] = T{1} / softmax_row(scores, sizes.tokens, scale, pair.lse + first + row);
-    if (!pair.dropout.on()) continue;
-    fill_mask(pair.dropout, sizes, pair.sample, pair.head, first + row, pair.mask);
-    each_vector<T>(sizes.tokens, [&](std::int64_t i, const auto& access) {
-      store<T>(scores + i, load(scores + i) * access.load(pair.mask + i));
-    });
+    share[row] = exponentiate(pair.scores.at(row), sizes.tokens, scale, largest[row]);
   }
+  for (std::int64_t row = 0; row < count; ++row) {
+    pair.lse[first + row] = scale * largest[row] + log_of(share[row]);
+    share[row] = T{1} / share[row];
+  }
+  if (pair.dropout.on()) drop_scores(pair, first, count);
   const Rows<T> to{pair.y.at(first), pair.y.stride};
   const Rows<T> y = writable_rows(to, sizes, pair.y_memory);
   multiply_small<T>(count, pair.padded.dim, sizes.tokens, {pair.scores.data, pair.scores.stride, 1},

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 namespace vitrail::cpu::VITRAIL_ISA {
 
@@ -91,29 +92,36 @@ inline void each_vector(std::int64_t count, const Body& body) {
   if (offset < count) body(offset, PartVector<T>{count - offset});
 }
 
-// In a fixed order, so that a sum is the same wherever it is taken.
-template <class T>
-inline T sum_of(Vec<T> value) {
-  T lanes[kLanes<T>];
-  std::memcpy(lanes, &value, sizeof value);
-  for (std::int64_t half = kLanes<T> / 2; half > 0; half /= 2) {
-    for (std::int64_t lane = 0; lane < half; ++lane)
-      lanes[lane] += lanes[lane + half];
-  }
-  return lanes[0];
-}
-
-template <class T>
-inline T max_of(Vec<T> value) {
-  T largest = value[0];
-  for (std::int64_t lane = 1; lane < kLanes<T>; ++lane)
-    largest = value[lane] > largest ? value[lane] : largest;
-  return largest;
-}
-
 template <class T>
 inline Vec<T> larger(const Vec<T>& a, const Vec<T>& b) {
   return a > b ? a : b;
+}
+
+// The lanes in another order: lane i takes that of number i xor kDistance.
+template <int kDistance, class T, int... kLane>
+inline Vec<T> swapped(const Vec<T>& value, std::integer_sequence<int, kLane...>) {
+  return __builtin_shufflevector(value, value, (kLane ^ kDistance)...);
+}
+
+// Combines all lanes by `combine`, by halves, quarters, and so on: always in the same order.
+template <class T, int kDistance = static_cast<int>(kLanes<T>) / 2, class Combine>
+inline T reduced(const Vec<T>& value, const Combine& combine) {
+  if constexpr (kDistance == 0) {
+    return value[0];
+  } else {
+    using Lanes = std::make_integer_sequence<int, static_cast<int>(kLanes<T>)>;
+    return reduced<T, kDistance / 2>(combine(value, swapped<kDistance, T>(value, Lanes{})), combine);
+  }
+}
+
+template <class T>
+inline T sum_of(const Vec<T>& value) {
+  return reduced<T>(value, [](const Vec<T>& a, const Vec<T>& b) { return a + b; });
+}
+
+template <class T>
+inline T max_of(const Vec<T>& value) {
+  return reduced<T>(value, [](const Vec<T>& a, const Vec<T>& b) { return larger<T>(a, b); });
 }
 
 // exp, to 2 units in the last place for results that are normal numbers; less than the smallest of them
