@@ -1,0 +1,95 @@
+"""Compares exported files with onnxruntime.
+
+check_onnx.py parity FOLDER
+    as written by onnx_parity: the engine's logits for random images, at three batch sizes.
+check_onnx.py predict FILE.onnx PREDICTIONS.json IMAGE...
+    the output of `vitrail predict --json` for the images, prepared here with Pillow from the file's metadata.
+"""
+import json
+import math
+import pathlib
+import sys
+
+import numpy as np
+import onnx
+import onnx.shape_inference
+import onnxruntime
+from PIL import Image
+
+MAX_ABS = 1e-4
+BATCHES = (1, 3, 64)
+
+
+def check_file(path):
+    """The official checker, in full."""
+    model = onnx.load(path)
+    onnx.checker.check_model(model, full_check=True)
+    onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
+    return model
+
+
+def session(path):
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 2  # warnings are printed
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def compare(name, expected, found):
+    """Prints one line; True when they agree and there was something to compare."""
+    difference = float(np.abs(expected - found).max())
+    good = expected.shape == found.shape and difference <= MAX_ABS and float(np.ptp(expected)) > 0.1
+    print(f"{'ok  ' if good else 'FAIL'} {name}: max abs difference {difference:.1e}, "
+          f"largest logit {np.abs(expected).max():.2f}, limit {MAX_ABS:.0e}")
+    return good
+
+
+def parity(folder):
+    cases = sorted(pathlib.Path(folder).iterdir())
+    good = len(cases) >= 6
+    for case in cases:
+        path = str(case / "model.onnx")
+        model = check_file(path)
+        run = session(path)
+        shape = [d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim][1:]
+        for batch in BATCHES:
+            images = np.fromfile(case / f"images_{batch}.f32", np.float32).reshape(batch, *shape)
+            expected = np.fromfile(case / f"logits_{batch}.f32", np.float32).reshape(batch, -1)
+            found = run.run(["logits"], {"images": images})[0]
+            good &= compare(f"{case.name}, {len(model.graph.node)} nodes, batch {batch}", expected, found)
+    return good
+
+
+def prepare(path, metadata):
+    """As docs/onnx.md says: the short side to floor(size / crop_pct), the centre, scaled and normalised."""
+    size, channels = int(metadata["size"]), int(metadata["channels"])
+    image = Image.open(path).convert({1: "L", 3: "RGB"}[channels])
+    target = math.floor(size / float(metadata["crop_pct"]))
+    short = min(image.size)
+    filters = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
+    image = image.resize([target * side // short for side in image.size], filters[metadata["interpolation"]])
+    left, top = (round((side - size) / 2) for side in image.size)
+    pixels = np.asarray(image.crop((left, top, left + size, top + size)), np.float32).reshape(size, size, channels)
+    mean, std = (np.array(json.loads(metadata[key]), np.float32) for key in ("mean", "std"))
+    return ((pixels / 255 - mean) / std).transpose(2, 0, 1)
+
+
+def predict(path, predictions, images):
+    check_file(path)
+    run = session(path)
+    metadata = run.get_modelmeta().custom_metadata_map
+    labels = json.loads(metadata["labels"])
+    document = json.loads(pathlib.Path(predictions).read_text())["images"]
+    found = run.run(["logits"], {"images": np.stack([prepare(image, metadata) for image in images])})[0]
+    good = len(document) == len(images) > 0
+    for image, entry, logits in zip(images, document, found):
+        good &= compare(f"predict {pathlib.Path(image).name}", np.array(entry["logits"], np.float32), logits)
+        if entry["top"][0]["label"] != labels[int(logits.argmax())]:
+            print(f"FAIL predict {image}: {entry['top'][0]['label']} is not {labels[int(logits.argmax())]}")
+            good = False
+    return good
+
+
+if __name__ == "__main__":
+    command, arguments = sys.argv[1], sys.argv[2:]
+    ok = parity(*arguments) if command == "parity" else predict(arguments[0], arguments[1], arguments[2:])
+    sys.exit(0 if ok else 1)
