@@ -30,10 +30,10 @@ std::vector<double> gradient_of(std::int64_t step, std::size_t n) {
 }
 
 double norm_of(const std::vector<double>& values) {
-  double sum = 0;
+  long double sum = 0;
   for (double value : values)
-    sum += value * value;
-  return std::sqrt(sum);
+    sum += static_cast<long double>(value) * value;
+  return static_cast<double>(std::sqrt(sum));
 }
 
 // One step of one weight, as torch.optim.Adam and AdamW document it.
@@ -102,12 +102,13 @@ State run_steps(Backend& backend, DType dtype, const Setting& s, std::int64_t n,
   return {weight.get(), m.get(), v.get(), ema.get()};
 }
 
-// max |a − b| / |b|, where |b| is not small by chance
+// max |a − b| / |b|, where |b| counts as no less than the tensor's root mean square: a moment is a sum of
+// gradients of both signs, and what cancels in it is known only to the precision of the terms.
 void check_relative(const std::vector<double>& a, const std::vector<double>& b, double tolerance) {
   double worst = 0;
-  const double measure = 0.01 * norm_of(b) / std::sqrt(static_cast<double>(b.size()));
+  const double measure = norm_of(b) / std::sqrt(static_cast<double>(b.size()));
   for (std::size_t i = 0; i < b.size(); ++i) {
-    const double scale = std::max({std::abs(b[i]), measure, 1e-300});
+    const double scale = std::max({std::abs(b[i]), measure, 1e-30});
     worst = std::max(worst, std::abs(a[i] - b[i]) / scale);
   }
   CHECK(worst <= tolerance);
@@ -117,9 +118,10 @@ void check_ten_steps(const Setting& setting, std::int64_t n) {
   State expected = start(static_cast<std::size_t>(n));
   for (std::int64_t t = 1; t <= 10; ++t)
     naive_step(setting, t, expected);
-  for (const auto& [dtype, tolerance] : {std::pair{DType::f64, 1e-12}, std::pair{DType::f32, 1e-5}}) {
+  for (const auto& [dtype, tolerance] : {std::pair{DType::f64, 1e-12}, std::pair{DType::f32, 1e-6}}) {
     const State found = run_steps(*cpu_backend(), dtype, setting, n, 10);
-    CAPTURE(name_of(dtype));
+    const std::string type = name_of(dtype);
+    CAPTURE(type);
     check_relative(found.weight, expected.weight, tolerance);
     check_relative(found.first, expected.first, tolerance);
     check_relative(found.second, expected.second, tolerance);
