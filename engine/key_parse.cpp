@@ -29,13 +29,13 @@ bool NumberRange::holds(double value) const {
 
 std::string NumberRange::text() const {
   const std::string from = low_open ? fmt::format("above {}", low) : fmt::format("of at least {}", low);
-  if (high == std::numeric_limits<double>::max()) return "number " + from;
-  return fmt::format("number {} and {} {}", from, high_open ? "below" : "at most", high);
+  if (high == std::numeric_limits<double>::max()) return "a number " + from;
+  return fmt::format("a number {} and {} {}", from, high_open ? "below" : "at most", high);
 }
 
 std::string WholeRange::text() const {
-  if (high == std::numeric_limits<std::int64_t>::max()) return fmt::format("whole number, at least {}", low);
-  return fmt::format("whole number, {} to {}", low, high);
+  if (high == std::numeric_limits<std::int64_t>::max()) return fmt::format("a whole number, at least {}", low);
+  return fmt::format("a whole number, {} to {}", low, high);
 }
 
 void refuse_value(std::string_view name, std::string_view accepts, std::string_view found) {
@@ -56,7 +56,7 @@ std::int64_t parse_whole(std::string_view name, std::string_view text, const Who
 
 std::uint64_t parse_seed(std::string_view name, std::string_view text) {
   const auto value = read<std::uint64_t>(text);
-  if (!value) refuse_value(name, "whole number, at least 0", text);
+  if (!value) refuse_value(name, "a whole number, at least 0", text);
   return *value;
 }
 

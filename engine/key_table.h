@@ -48,7 +48,7 @@ Key switched(std::string name, Field field, std::string help) {
 
 template <class Field>
 Key channels(std::string name, Field field, NumberRange range, std::string help) {
-  return {name, "1 to 4 numbers with commas between, each a " + range.text(), std::move(help),
+  return {name, "1 to 4 numbers with commas between, each " + range.text(), std::move(help),
           [field](const TrainConfig& config) { return to_text(field(config)); },
           [name, field, range](TrainConfig& config, std::string_view text) {
             field(config) = parse_channels(name, text, range);

@@ -14,6 +14,19 @@ std::string entry(const std::string& name, const std::string& value, const std::
   return fmt::format("  {:<32} {}\n{:35}{}\n", setting, help, "", accepts);
 }
 
+constexpr std::size_t kColumns = 108;
+
+std::string model_names() {
+  std::string text = "\nModels by name:";
+  std::size_t column = kColumns;
+  for (const std::string& name : vit_config_names()) {
+    const bool fits = column + 1 + name.size() <= kColumns;
+    text += fmt::format("{}{}", fits ? " " : "\n  ", name);
+    column = (fits ? column + 1 : 2) + name.size();
+  }
+  return text + '\n';
+}
+
 }  // namespace
 
 std::string settings_help() {
@@ -28,16 +41,7 @@ std::string settings_help() {
   text += "\nWhat is learnt, and how:\n";
   for (const Key& key : keys())
     text += entry(key.name, key.get(defaults.train), key.accepts, key.help);
-  text += "\nModels by name:\n";
-  std::string line = " ";
-  for (const std::string& name : vit_config_names()) {
-    if (line.size() + 1 + name.size() > 108) {
-      text += line + '\n';
-      line = " ";
-    }
-    line += " " + name;
-  }
-  return text + line + '\n';
+  return text + model_names();
 }
 
 }  // namespace vitrail::app
