@@ -1,0 +1,6 @@
+# The engine against PyTorch (Debian's python3-torch): logits, loss, gradients, ten AdamW steps.
+add_executable(torch_parity oracles/torch_parity.cpp)
+target_link_libraries(torch_parity PRIVATE engine nlohmann_json::nlohmann_json)
+add_test(NAME oracle_torch
+         COMMAND bash -c "rm -rf torch_parity_cases && mkdir torch_parity_cases && $<TARGET_FILE:torch_parity> \
+torch_parity_cases && /usr/bin/python3 ${CMAKE_CURRENT_SOURCE_DIR}/oracles/check_torch.py torch_parity_cases")
