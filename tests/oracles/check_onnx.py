@@ -2,6 +2,8 @@
 
 check_onnx.py parity FOLDER
     as written by onnx_parity: the engine's logits for random images, at three batch sizes.
+check_onnx.py images FOLDER
+    makes a small data set of three classes: PNG files of several sizes and shapes.
 check_onnx.py predict FILE.onnx PREDICTIONS.json IMAGE...
     the output of `vitrail predict --json` for the images, prepared here with Pillow from the file's metadata.
 """
@@ -59,6 +61,22 @@ def parity(folder):
     return good
 
 
+def make_images(folder):
+    """Waves in one colour a class, with noise; for train and val."""
+    random = np.random.default_rng(3)
+    sizes = [(40, 52), (64, 33), (32, 32), (75, 75), (29, 31), (120, 90)]
+    for part in ("train", "val"):
+        for index, label in enumerate(("red", "green", "sky blue")):
+            place = pathlib.Path(folder, part, label)
+            place.mkdir(parents=True)
+            for number, (height, width) in enumerate(sizes):
+                wave = np.sin(np.arange(height)[:, None] / random.uniform(2, 9) + np.arange(width) / random.uniform(2, 9))
+                pixels = 60 + 50 * wave[..., None] + random.normal(0, 12, (height, width, 3))
+                pixels[..., index] += 70
+                Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(place / f"{number}.png")
+    return True
+
+
 def prepare(path, metadata):
     """As docs/onnx.md says: the short side to floor(size / crop_pct), the centre, scaled and normalised."""
     size, channels = int(metadata["size"]), int(metadata["channels"])
@@ -90,6 +108,5 @@ def predict(path, predictions, images):
 
 
 if __name__ == "__main__":
-    command, arguments = sys.argv[1], sys.argv[2:]
-    ok = parity(*arguments) if command == "parity" else predict(arguments[0], arguments[1], arguments[2:])
-    sys.exit(0 if ok else 1)
+    commands = {"parity": parity, "images": make_images, "predict": lambda f, p, *images: predict(f, p, images)}
+    sys.exit(0 if commands[sys.argv[1]](*sys.argv[2:]) else 1)

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# onnxruntime against the engine: six architectures with random weights, then a network trained, exported and
+# asked by the driver.
+#   onnxruntime_test.sh ONNX_PARITY VITRAIL FOLDER
+set -euo pipefail
+parity=$1 vitrail=$2 folder=$3
+root=$(cd "$(dirname "$0")/../.." && pwd)
+bash "$root/scripts/oracle-venv.sh"
+check() { "$root/build/oracle-venv/bin/python" "$root/tests/oracles/check_onnx.py" "$@"; }
+
+rm -rf "$folder"
+mkdir -p "$folder"
+"$parity" "$folder/parity"
+check parity "$folder/parity"
+
+check images "$folder/data"
+"$vitrail" train data="$folder/data" out="$folder/run" steps=2 batch=9 opt.lr=0.02 schedule.warmup_steps=0 \
+  model=vit_tiny_patch16_224 model.img_size=32 model.patch_size=8 model.depth=3 input.crop_pct=0.8 >"$folder/train.txt"
+"$vitrail" export "$folder/run" --to onnx -o "$folder/model.onnx"
+"$vitrail" predict "$folder/run" "$folder"/data/val/*/*.png --json >"$folder/predictions.json"
+check predict "$folder/model.onnx" "$folder/predictions.json" "$folder"/data/val/*/*.png
