@@ -36,9 +36,10 @@ class Chooser {
  private:
   void set(std::string_view name, const std::string& value, const std::string& why) {
     if (config_.told(name)) return;
+    const TrainConfig before = train_;
     set_key(train_, name, value);
     config_.origins[std::string(name)] = why;
-    made_.push_back({std::string(name), value, why});
+    if (!(train_ == before)) made_.push_back({std::string(name), value, why});
   }
   void set(std::string_view name, std::int64_t value, const std::string& why) {
     set(name, std::to_string(value), why);

@@ -3,7 +3,8 @@
 
 namespace vitrail::app {
 
-void catch_stop_signals();  // and ignores SIGPIPE: a reader that went away does not end a run
+// Ignores SIGPIPE and SIGXFSZ too: a reader that went away or a limit on files does not end a run.
+void catch_stop_signals();
 bool stop_requested();
 const char* stop_reason();  // "your Ctrl-C", "SIGTERM"
 
