@@ -10,30 +10,39 @@ namespace vitrail::cpu::VITRAIL_ISA {
 
 inline constexpr int kPhiloxLanes = 16;
 
-// words[k][lane] = random4(key, sample, first_index + lane)[k]. Written out again beside kernels/random.h so
-// that the lanes become vectors; a test compares the two.
+// One round of philox4x32 (kernels/random.h) on one lane; the key moves on between rounds.
+inline __attribute__((always_inline)) void philox_round(std::uint32_t (&word)[4], std::uint32_t key0,
+                                                        std::uint32_t key1) {
+  const std::uint64_t a = std::uint64_t{0xD2511F53} * word[0];
+  const std::uint64_t b = std::uint64_t{0xCD9E8D57} * word[2];
+  word[0] = static_cast<std::uint32_t>(b >> 32) ^ word[1] ^ key0;
+  word[1] = static_cast<std::uint32_t>(b);
+  word[2] = static_cast<std::uint32_t>(a >> 32) ^ word[3] ^ key1;
+  word[3] = static_cast<std::uint32_t>(a);
+}
+
+// words[k][lane] = random4(key, sample, first_index + lane)[k]. Written out again beside kernels/random.h,
+// one loop over lanes without a loop inside, because compilers make vectors of that; a test compares the two.
 inline void philox_lanes(const RandomKey& key, std::uint32_t sample, std::uint32_t first_index,
                          std::uint32_t (&words)[4][kPhiloxLanes]) {
+  constexpr std::uint32_t kAdd0 = 0x9E3779B9, kAdd1 = 0xBB67AE85;
   const std::uint32_t stream = static_cast<std::uint32_t>(key.purpose) << 16 | key.layer;
-  for (int lane = 0; lane < kPhiloxLanes; ++lane) {
-    words[0][lane] = first_index + static_cast<std::uint32_t>(lane);
-    words[1][lane] = sample;
-    words[2][lane] = key.step;
-    words[3][lane] = stream;
-  }
-  std::uint32_t key0 = static_cast<std::uint32_t>(key.seed);
-  std::uint32_t key1 = static_cast<std::uint32_t>(key.seed >> 32);
-  for (int round = 0; round < 10; ++round) {
-    for (int lane = 0; lane < kPhiloxLanes; ++lane) {
-      const std::uint64_t a = std::uint64_t{0xD2511F53} * words[0][lane];
-      const std::uint64_t b = std::uint64_t{0xCD9E8D57} * words[2][lane];
-      words[0][lane] = static_cast<std::uint32_t>(b >> 32) ^ words[1][lane] ^ key0;
-      words[1][lane] = static_cast<std::uint32_t>(b);
-      words[2][lane] = static_cast<std::uint32_t>(a >> 32) ^ words[3][lane] ^ key1;
-      words[3][lane] = static_cast<std::uint32_t>(a);
-    }
-    key0 += 0x9E3779B9u;
-    key1 += 0xBB67AE85u;
+  const std::uint32_t step = key.step;
+  const auto key0 = static_cast<std::uint32_t>(key.seed), key1 = static_cast<std::uint32_t>(key.seed >> 32);
+  for (std::uint32_t lane = 0; lane < kPhiloxLanes; ++lane) {
+    std::uint32_t word[4] = {first_index + lane, sample, step, stream};
+    philox_round(word, key0, key1);
+    philox_round(word, key0 + kAdd0, key1 + kAdd1);
+    philox_round(word, key0 + 2 * kAdd0, key1 + 2 * kAdd1);
+    philox_round(word, key0 + 3 * kAdd0, key1 + 3 * kAdd1);
+    philox_round(word, key0 + 4 * kAdd0, key1 + 4 * kAdd1);
+    philox_round(word, key0 + 5 * kAdd0, key1 + 5 * kAdd1);
+    philox_round(word, key0 + 6 * kAdd0, key1 + 6 * kAdd1);
+    philox_round(word, key0 + 7 * kAdd0, key1 + 7 * kAdd1);
+    philox_round(word, key0 + 8 * kAdd0, key1 + 8 * kAdd1);
+    philox_round(word, key0 + 9 * kAdd0, key1 + 9 * kAdd1);
+    for (int k = 0; k < 4; ++k)
+      words[k][lane] = word[k];
   }
 }
 
