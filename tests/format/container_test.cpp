@@ -291,7 +291,10 @@ TEST_CASE("sizes of shapes are computed without wrapping") {
 
 TEST_CASE("foreign files are refused with the name and a reason") {
   const TemporaryFolder folder;
-  const std::pair<std::string, std::string> foreign[] = {
+  struct Foreign {
+    std::string name, content;
+  };
+  const Foreign foreign[] = {
       {"empty", ""},
       {"short", "\x89V"},
       {"text", "just some words"},
@@ -299,12 +302,12 @@ TEST_CASE("foreign files are refused with the name and a reason") {
       {"png", std::string("\x89PNG\r\n\x1A\n", 8) + std::string(8184, '\0')},
       {"converted", std::string("\x89VTL\n\x1A\n\x01", 8) + std::string(8184, '\0')},
       {"safetensors", std::string("\x40\0\0\0\0\0\0\0{\"__metadata__\"", 23) + std::string(8169, ' ')}};
-  for (const auto& [name, content] : foreign) {
-    CAPTURE(name);
-    replace_file(folder / name, content, Durability::fast);
-    const std::string message = open_error(folder / name);
+  for (const Foreign& file : foreign) {
+    CAPTURE(file.name);
+    replace_file(folder / file.name, file.content, Durability::fast);
+    const std::string message = open_error(folder / file.name);
     CAPTURE(message);
-    CHECK(message.starts_with((folder / name).string()));
+    CHECK(message.starts_with((folder / file.name).string()));
     CHECK(message.find("no .vitrail file") != std::string::npos);
   }
   CHECK(open_error(folder / "missing").find("No such file") != std::string::npos);
