@@ -243,6 +243,16 @@ TEST_CASE("V29: the table of roles equals the directory") {
   }
 }
 
+TEST_CASE("V29: a row of a role that no tensor has is refused") {
+  ByteVector file = tiny_file();
+  test::patch<std::uint32_t>(file, tiny::kRoles + 4, 3);
+  test::patch<std::uint32_t>(file, tiny::kRoles + 12, 16 + 3 * 48);
+  test::patch<std::uint16_t>(file, tiny::role(2), 17);
+  test::patch<std::uint64_t>(file, 32, tiny::kMetaBytes + 48);
+  test::seal(file);
+  CHECK(refusal(file) == "V29");
+}
+
 TEST_CASE("V30: the content id is that of the directory") {
   CHECK(after_sealed<std::uint64_t>(96, 1) == "V30");
   CHECK(after_sealed<std::uint64_t>(tiny::entry(0) + 96, 1) == "V30");  // a tensor's hash
