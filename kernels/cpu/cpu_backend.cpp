@@ -55,7 +55,7 @@ struct IsaChoice {
   std::string title;  // for people
 };
 
-std::string avx512_title() {
+[[maybe_unused]] std::string avx512_title() {  // a build without AVX-512 has no use for it
   std::string extras;
   if (has_flag("avx512_bf16")) extras = "bf16 dot products";
   if (has_flag("amx_tile")) extras += extras.empty() ? "AMX" : ", AMX";
