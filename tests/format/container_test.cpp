@@ -233,6 +233,45 @@ TEST_CASE("damage in a big tensor is named by tensor, chunk and elements, and sp
   CHECK_NOTHROW((void)container.read(*container.find(Role::parameter, "a")));
 }
 
+TEST_CASE("a chunk exchanged together with its hash is found by the hash of its tensor") {
+  BigFile big;
+  const auto damaged = static_cast<std::size_t>(big.file.size() - 5000);  // in the last chunk
+  constexpr std::size_t kLast = 2 * std::size_t{4194304};
+  const Hash128 old_hash = hash128(Bytes(big.payload).subspan(kLast));
+  const Container container = Container::open(big.file, "x");
+  const Bytes payload = container.find(Role::parameter, "big")->bytes;
+  big.file[damaged] ^= std::byte{1};
+  const Hash128 new_hash = hash128(payload.subspan(kLast));  // the container views big.file
+  const auto old_bytes = std::as_bytes(std::span(&old_hash, 1));
+  const auto stored = std::search(big.file.begin(), big.file.end(), old_bytes.begin(), old_bytes.end());
+  REQUIRE(stored != big.file.end());
+  test::patch(big.file, static_cast<std::size_t>(stored - big.file.begin()), new_hash);
+  test::seal(big.file);
+  CHECK(test::refusal_at_open(big.file) == "");
+  CHECK(test::refusal(big.file) == "V40");
+  CHECK(test::refusal_message(big.file).find("list of chunks") != std::string::npos);
+}
+
+TEST_CASE("V33: a model and a checkpoint have the sections their readers need") {
+  const TemporaryFolder folder;
+  const auto refused_without = [&](FileKind kind, const std::vector<Table::Id>& ids, Table::Id left_out) {
+    ContainerContents contents = tiny_contents();
+    contents.kind = kind;
+    for (Table::Id id : ids) {
+      if (id != left_out) contents.root.set(id, Table());
+    }
+    write_container(folder / "x.vitrail", contents);
+    return test::refusal_at_open(file_bytes(folder / "x.vitrail"));
+  };
+  const std::vector<Table::Id> model{2, 13}, checkpoint{2, 7, 8, 10, 11, 13};
+  CHECK(refused_without(FileKind::model, model, 0) == "");
+  CHECK(refused_without(FileKind::checkpoint, checkpoint, 0) == "");
+  for (Table::Id id : model)
+    CHECK(refused_without(FileKind::model, model, id) == "V33");
+  for (Table::Id id : checkpoint)
+    CHECK(refused_without(FileKind::checkpoint, checkpoint, id) == "V33");
+}
+
 TEST_CASE("copying a file keeps what a newer version put into its metadata") {
   const TemporaryFolder folder;
   ContainerContents contents = tiny_contents();
