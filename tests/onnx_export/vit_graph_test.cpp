@@ -177,6 +177,17 @@ TEST_CASE("prefix tokens and position embedding are one constant") {
   }
 }
 
+TEST_CASE("the constants of attention and of each GELU") {
+  VitConfig config = test::tiny_config();  // heads of 4
+  CHECK(Exported(config).initializer("attn.scale") == std::vector<float>{0.5f});
+  CHECK(Exported(config).initializer("gelu.sqrt2") == std::vector<float>{1.41421356f});
+  config.gelu = GeluKind::tanh;
+  CHECK(Exported(config).initializer("gelu.root")[0] == doctest::Approx(0.79788456).epsilon(1e-7));
+  CHECK(Exported(config).initializer("gelu.cubic") == std::vector<float>{0.044715f});
+  config.gelu = GeluKind::quick;
+  CHECK(Exported(config).initializer("gelu.quick") == std::vector<float>{1.702f});
+}
+
 TEST_CASE("weights in f64 become f32") {
   const Exported exported(test::tiny_config(), DType::f64);
   const std::vector<double> wide = exported.param<double>("norm.bias");

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
@@ -16,8 +17,9 @@ namespace vitrail {
 namespace {
 
 constexpr std::int64_t kBatches[] = {1, 3, 64};
-// Of the random weights: logits of order one, and attention that is neither uniform nor one-hot.
-constexpr double kScale = 0.06;
+// The random weights are this over the root of the dimension: numbers behind a matrix of order one, so that
+// logits are not tiny, attention is neither uniform nor one-hot, and the kinds of GELU differ.
+constexpr double kScale = 1.5;
 
 template <class Change>
 VitConfig changed(const std::string& name, Change change) {
@@ -82,7 +84,8 @@ void write_floats(const std::filesystem::path& path, std::span<const float> numb
 
 void write_case(const std::filesystem::path& folder, Backend& backend, const VitConfig& config) {
   std::filesystem::create_directories(folder);
-  const Model model = test::export_model(backend, config, DType::f32, kScale);
+  const double scale = kScale / std::sqrt(static_cast<double>(config.embed_dim));
+  const Model model = test::export_model(backend, config, DType::f32, scale);
   onnx_export::export_vit(folder / "model.onnx", model, backend);
   Classifier classifier(backend, config, model.params, 64);
   for (const std::int64_t batch : kBatches) {
