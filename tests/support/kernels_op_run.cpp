@@ -77,9 +77,9 @@ double OpRun::loss() const {
 }
 
 Values OpRun::results() const {
-  for (const auto& [name, tensor] : tensors_) {
-    CAPTURE(name);
-    CHECK(tensor->guards_are_whole());
+  for (const auto& operand : tensors_) {
+    CAPTURE(operand.first);
+    CHECK(operand.second->guards_are_whole());
   }
   Values results;
   for (const std::string& name : outputs_) {
