@@ -45,12 +45,23 @@ bool shortens(std::string_view brief, std::string_view word) {
   return at == brief.size();
 }
 
+// "embed_dim" holds the word "dim".
+bool has_word(std::string_view part, std::string_view word) {
+  for (std::size_t begin = 0; begin <= part.size();) {
+    const std::size_t end = std::min(part.find('_', begin), part.size());
+    if (part.substr(begin, end - begin) == word) return true;
+    begin = end + 1;
+  }
+  return false;
+}
+
 // Small when a person who typed `word` is likely to have meant `candidate`.
 std::size_t unlikeness(std::string_view word, std::string_view candidate) {
   const std::size_t distance = edit_distance(word, candidate);
   const std::string_view part = last_part(word), candidate_part = last_part(candidate);
   const bool group_fits = group_of(word).empty() || group_of(word) == group_of(candidate);
-  if (group_fits && part == candidate_part) return std::min<std::size_t>(distance, 1);
+  if (group_fits && part == candidate_part) return 0;
+  if (group_fits && has_word(part, candidate_part)) return std::min<std::size_t>(distance, 1);
   if (group_fits && (shortens(candidate_part, part) || shortens(part, candidate_part))) {
     return std::min<std::size_t>(distance, 2);
   }

@@ -63,7 +63,7 @@ double timed_step(Trainer& trainer) {
 void time_training(Console& console, Backend& backend, const RunConfig& config, BenchResult& result) {
   TrainConfig train = config.train;
   train.steps += 1;  // the first one warms up
-  Trainer trainer(backend, train, random_data(train.model, train.batch * 4), 1);
+  Trainer trainer(backend, train, random_images(train.model, train.batch * 4), 1);
   result.memory = trainer.memory();
   result.parameters = trainer.parameters();
   timed_step(trainer);

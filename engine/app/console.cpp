@@ -51,9 +51,10 @@ void Console::log_to(const std::filesystem::path& path) {
   if (!log_) throw Error(fmt::format("{}: expected a file that can be written", path.string()));
 }
 
-void Console::put(std::FILE* stream, std::string_view plain, std::string_view styled) {
+void Console::put(Weight weight, std::string_view plain, std::string_view styled) {
   if (log_.is_open()) log_ << plain << '\n' << std::flush;
-  if (options_.quiet && stream == options_.out) return;
+  if (options_.quiet && weight == Weight::usual) return;
+  std::FILE* stream = weight == Weight::urgent ? options_.err : options_.out;
   erase();
   const std::string_view text = options_.color ? styled : plain;
   std::fwrite(text.data(), 1, text.size(), stream);
@@ -62,23 +63,23 @@ void Console::put(std::FILE* stream, std::string_view plain, std::string_view st
 }
 
 void Console::line(std::string_view text) {
-  put(options_.out, text, text);
+  put(Weight::usual, text, text);
 }
 
 void Console::row(std::string_view label, std::string_view text) {
   const std::size_t width = label.size() < kLabelColumns ? kLabelColumns - label.size() : 0;
-  put(options_.out, fmt::format("{:{}}{}  {}", "", width, label, text),
+  put(Weight::usual, fmt::format("{:{}}{}  {}", "", width, label, text),
       fmt::format("{:{}}\x1b[1m{}\x1b[0m  {}", "", width, label, text));
 }
 
 void Console::warning(std::string_view text) {
-  put(options_.err, fmt::format("warning: {}", text), fmt::format("\x1b[1;33mwarning:\x1b[0m {}", text));
+  put(Weight::urgent, fmt::format("warning: {}", text), fmt::format("\x1b[1;33mwarning:\x1b[0m {}", text));
 }
 
 void Console::error(std::string_view text, std::string_view help) {
-  put(options_.err, fmt::format("error: {}", text), fmt::format("\x1b[1;31merror:\x1b[0m {}", text));
+  put(Weight::urgent, fmt::format("error: {}", text), fmt::format("\x1b[1;31merror:\x1b[0m {}", text));
   if (!help.empty()) {
-    put(options_.err, fmt::format("help: {}", help), fmt::format("\x1b[1;36mhelp:\x1b[0m {}", help));
+    put(Weight::urgent, fmt::format("help: {}", help), fmt::format("\x1b[1;36mhelp:\x1b[0m {}", help));
   }
 }
 

@@ -4,6 +4,7 @@
 // gets the plain form of everything.
 
 #include <chrono>
+#include <cstdint>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -55,7 +56,8 @@ class Console {
   bool line_due() const;
   void draw(std::string_view text);
   void erase();
-  void put(std::FILE* stream, std::string_view plain, std::string_view styled);
+  enum class Weight : std::uint8_t { usual, urgent };  // urgent: to err, even when quiet
+  void put(Weight weight, std::string_view plain, std::string_view styled);
 
   ConsoleOptions options_;
   std::ofstream log_;

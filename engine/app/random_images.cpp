@@ -29,7 +29,7 @@ class RandomImages final : public Dataset {
 
 }  // namespace
 
-DataSource random_data(const VitConfig& config, std::int64_t images) {
+DataSource random_images(const VitConfig& config, std::int64_t images) {
   DataSource source;
   source.spec = source.description = "random images";
   for (std::int64_t i = 0; i < config.num_classes; ++i)

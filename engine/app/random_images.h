@@ -7,6 +7,6 @@
 
 namespace vitrail::app {
 
-DataSource random_data(const VitConfig& config, std::int64_t images);
+DataSource random_images(const VitConfig& config, std::int64_t images);
 
 }  // namespace vitrail::app
