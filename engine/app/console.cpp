@@ -36,7 +36,7 @@ ConsoleOptions detect_console() {
   ConsoleOptions options;
   const char* terminal = std::getenv("TERM");
   options.live = isatty(fileno(stdout)) == 1 && terminal != nullptr && std::string_view(terminal) != "dumb";
-  options.color = options.live && !has_value("NO_COLOR");
+  options.color = options.live && isatty(fileno(stderr)) == 1 && !has_value("NO_COLOR");
   return options;
 }
 
