@@ -76,7 +76,8 @@ Image decode_jpeg(std::span<const std::uint8_t> bytes) {
   const bool grey = header.colour_space == TJCS_GRAY;
   Image image{.width = header.width, .height = header.height, .channels = grey ? 1 : 3, .pixels = {}};
   image.pixels.resize(static_cast<std::size_t>(image.width * image.height * image.channels));
-  // A cut-off or damaged file is only a warning to the library, which would leave grey blocks behind.
+  // A cut-off or damaged file is a warning to the library, which would go on and leave grey blocks: it shall
+  // stop.
   if (tjDecompress2(handle, bytes.data(), bytes.size(), image.pixels.data(), header.width, 0, header.height,
                     grey ? TJPF_GRAY : TJPF_RGB, TJFLAG_STOPONWARNING | TJFLAG_LIMITSCANS) != 0)
     fail();

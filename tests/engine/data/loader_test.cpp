@@ -255,6 +255,23 @@ TEST_CASE("batches are prepared ahead, no more than asked for, and waiting is me
   CHECK(loader.seconds_waited() == waited);  // they were ready
 }
 
+TEST_CASE("to seek while threads are in the middle of batches leaves nothing of these behind") {
+  const auto data = std::make_shared<Slow>(30);
+  InputConfig input = one_pixel();
+  input.size = 64;  // so large that threads take four images a time, 8 ms, and a batch three times
+  Loader loader(data, input, {}, {.batch = 10, .threads = 2, .ahead = 2, .train = false});
+  for (std::int64_t i = 0; i < 24; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(i % 12));
+    loader.seek(0, i % 3);
+    const Batch& batch = loader.next();
+    CHECK(batch.position == i % 3 * 10);
+    const std::vector<std::int64_t> values = values_of(batch);
+    REQUIRE(values.size() == 10 * 64 * 64);
+    for (std::size_t k = 0; k < values.size(); ++k)
+      REQUIRE(values[k] == batch.position + static_cast<std::int64_t>(k / (64 * 64)));
+  }
+}
+
 TEST_CASE("a loader can go at any time") {
   const auto data = std::make_shared<Slow>(64);
   for (int i = 0; i < 10; ++i) {
