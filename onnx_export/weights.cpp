@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <functional>
 
 #include "engine/transfer.h"
 
@@ -16,6 +17,22 @@ std::string folded_suffix(const std::string& gamma) {
 
 Dims dims_of(const Shape& shape) {
   return {shape.dims.begin(), shape.dims.begin() + shape.rank};
+}
+
+// (rows, columns) → (columns, rows), by tiles that stay in the cache
+std::vector<float> transpose(std::span<const float> matrix, std::size_t rows, std::size_t columns) {
+  constexpr std::size_t kTile = 32;
+  std::vector<float> result(matrix.size());
+  for (std::size_t top = 0; top < rows; top += kTile) {
+    for (std::size_t left = 0; left < columns; left += kTile) {
+      for (std::size_t c = left; c < std::min(left + kTile, columns); ++c) {
+        for (std::size_t r = top; r < std::min(top + kTile, rows); ++r) {
+          result[c * rows + r] = matrix[r * columns + c];
+        }
+      }
+    }
+  }
+  return result;
 }
 
 }  // namespace
@@ -44,18 +61,17 @@ Value Weights::get(const std::string& name) {
 }
 
 Value Weights::transposed(const std::string& name, const std::string& gamma) {
-  const std::vector<float> weight = read(name), scale = read(gamma);
-  assert(!weight.empty());
+  std::vector<float> rows = read(name);
+  assert(!rows.empty());
+  const std::vector<float> scale = read(gamma);
   const Shape& shape = model_.params.find(name)->view.shape;
-  const std::int64_t outs = shape[0], ins = shape[1];
-  std::vector<float> result(weight.size());
-  for (std::int64_t o = 0; o < outs; ++o) {
-    const float factor = scale.empty() ? 1.0f : scale[static_cast<std::size_t>(o)];
-    for (std::int64_t i = 0; i < ins; ++i) {
-      result[static_cast<std::size_t>(i * outs + o)] = factor * weight[static_cast<std::size_t>(o * ins + i)];
-    }
+  const std::size_t outs = static_cast<std::size_t>(shape[0]), ins = static_cast<std::size_t>(shape[1]);
+  for (std::size_t o = 0; o < scale.size(); ++o) {
+    for (std::size_t i = 0; i < ins; ++i)
+      rows[o * ins + i] *= scale[o];
   }
-  return graph_.floats(name + ".T" + (scale.empty() ? "" : folded_suffix(gamma)), {ins, outs}, result);
+  return graph_.floats(name + ".T" + (scale.empty() ? "" : folded_suffix(gamma)), {shape[1], shape[0]},
+                       transpose(rows, outs, ins));
 }
 
 std::optional<Value> Weights::bias(const std::string& name, const std::string& gamma) {

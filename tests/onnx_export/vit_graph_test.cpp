@@ -138,8 +138,9 @@ TEST_CASE("names are timm's") {
 TEST_CASE("matrices are transposed, with LayerScale folded in") {
   VitConfig config = test::tiny_config();
   config.layer_scale = true;
+  config.mlp_dim = 40;  // more than one tile of the transposition
   const Exported exported(config);
-  const std::size_t dim = 8, hidden = 12;
+  const std::size_t dim = 8, hidden = 40;
   const std::vector<float> gamma = exported.param("blocks.1.ls2.gamma");
   const std::vector<float> fc1 = exported.param("blocks.1.mlp.fc1.weight");  // (hidden, dim)
   const std::vector<float> fc2 = exported.param("blocks.1.mlp.fc2.weight");  // (dim, hidden)
