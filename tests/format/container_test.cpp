@@ -167,19 +167,37 @@ TEST_CASE("content_id follows the tensors and nothing else") {
 
 TEST_CASE("tensors of 64 KiB and more begin on a page, smaller ones on a cache line") {
   const TemporaryFolder folder;
-  const ByteVector small = counting(65535), large = counting(65536);
+  const ByteVector tiny = counting(100), small = counting(65535), large = counting(65536);
   ContainerContents contents = tiny_contents();
-  contents.tensors = {{"a", Role::parameter, ElementType::u8, {65535}, small},
-                      {"b", Role::parameter, ElementType::u8, {65536}, large},
-                      {"c", Role::parameter, ElementType::u8, {65535}, small}};
+  contents.tensors = {{"a", Role::parameter, ElementType::u8, {100}, tiny},
+                      {"b", Role::parameter, ElementType::u8, {65535}, small},
+                      {"c", Role::parameter, ElementType::u8, {100}, tiny},
+                      {"d", Role::parameter, ElementType::u8, {65536}, large}};
   write_container(folder / "x.vitrail", contents);
   const ByteVector file = file_bytes(folder / "x.vitrail");
   const Container container = Container::open(file, "x");
   const auto offset = [&](std::size_t i) { return container.tensors()[i].bytes.data() - file.data(); };
   CHECK(offset(0) == 4096);
-  CHECK(offset(1) == 69632);   // the end of a, 69631, rounded up to a page
-  CHECK(offset(2) == 135168);  // the end of b is a multiple of 64 already
-  CHECK(file.size() == 4096 + 3 * 65536 + 4096);
+  CHECK(offset(1) == 4224);      // behind 4196, the next multiple of 64
+  CHECK(offset(2) == 69760);     // behind 69759
+  CHECK(offset(3) == 73728);     // behind 69860, the next multiple of 4096
+  CHECK(file.size() == 143360);  // 73728 + 65536 + 64, rounded up to a page
+}
+
+TEST_CASE("a tensor has chunks from one byte above 4 MiB on") {
+  const TemporaryFolder folder;
+  const ByteVector bytes(4194305, std::byte{7});
+  ContainerContents contents = tiny_contents();
+  const auto chunks = [&](std::size_t size) {
+    contents.tensors = {
+        {"a", Role::parameter, ElementType::u8, {std::int64_t(size)}, Bytes(bytes).first(size)}};
+    write_container(folder / "x.vitrail", contents);
+    const Container container = Container::open(folder / "x.vitrail");
+    CHECK_NOTHROW(container.verify_all());
+    return container.root().vector(5, "chunk hashes").data.size() / 16;
+  };
+  CHECK(chunks(4194304) == 0);
+  CHECK(chunks(4194305) == 2);
 }
 
 // 9,000,000 bytes: two chunks of 4 MiB and a shorter third.
@@ -326,6 +344,9 @@ TEST_CASE("sizes of shapes are computed without wrapping") {
   CHECK_FALSE(bytes(ElementType::u8, {std::int64_t{1} << 32, std::int64_t{1} << 32}).has_value());
   CHECK_FALSE(bytes(ElementType::u8, {std::int64_t{1} << 48, std::int64_t{1} << 48}).has_value());
   CHECK_FALSE(bytes(ElementType::f64, {std::int64_t{1} << 48}).has_value());
+  CHECK_FALSE(bytes(ElementType::u8, {std::int64_t{1} << 25, std::int64_t{1} << 24}).has_value());
+  CHECK_FALSE(
+      bytes(ElementType::c128, {std::int64_t{1} << 30, std::int64_t{1} << 31}).has_value());  // 2^68 bits
 }
 
 TEST_CASE("foreign files are refused with the name and a reason") {

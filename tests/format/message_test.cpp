@@ -290,6 +290,9 @@ TEST_CASE("V16: depth, fields, text length and objects have limits") {
 
 TEST_CASE("V18: a field that must be understood and is not stops the reader") {
   CHECK(code_after<std::uint8_t>(19, 1) == "V18");
+  Table table;
+  table.set(600, Value{1, 1, std::uint64_t{5}});
+  CHECK(code_of(encode_message(table)) == "V18");  // the writer passes the flag on
 }
 
 TEST_CASE("a block cut off anywhere is refused") {
