@@ -73,7 +73,8 @@ void write_part(const fs::path& folder, const std::string& part, int images, uns
 RunningProgram::RunningProgram(const fs::path& folder, const std::vector<std::string>& arguments,
                                const Limits& limits)
     : folder_(folder), pid_(fork()) {
-  if (pid_ != 0) return;
+  if (pid_ < 0) throw std::runtime_error("no new process");
+  if (pid_ > 0) return;
   point_at_file(STDOUT_FILENO, folder / "stdout.txt");
   point_at_file(STDERR_FILENO, folder / "stderr.txt");
   if (limits.file_bytes > 0) {
@@ -90,7 +91,7 @@ RunningProgram::~RunningProgram() {
 }
 
 void RunningProgram::signal(int number) const {
-  kill(pid_, number);
+  if (pid_ > 0) kill(pid_, number);
 }
 
 Outcome RunningProgram::wait() {
