@@ -195,6 +195,14 @@ std::vector<std::byte> footer(const Extent& extent, const Hash128& meta, const H
   return out;
 }
 
+// A text that is no UTF-8 or a limit of the message that is exceeded must be found now: the file would take
+// the place of a good one and could not be read again.
+void check_metadata(const std::filesystem::path& path, Bytes meta) try {
+  (void)decode_message(meta);
+} catch (const FormatError& error) {
+  throw FormatError::within(path.string() + ": not written", error);
+}
+
 // Gaps are written as zeros, not left to the file system.
 class Sequential {
  public:
@@ -227,6 +235,7 @@ WriteResult write_container(const std::filesystem::path& path, const ContainerCo
   extent.file_bytes = align(place(plan, extent.data_offset) + kFooterBytes, kPage);
   const std::vector<std::byte> meta = metadata(contents, plan);
   if (meta.size() > kMaxMetaBytes) throw FormatError("metadata: more than 256 MiB");
+  check_metadata(path, meta);
   const Hash128 meta_hash = hash128(meta);
   const std::vector<std::byte> head = prologue(contents.kind, extent, meta_hash, plan.content_id);
 

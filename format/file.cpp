@@ -72,6 +72,12 @@ void write_all(int descriptor, const std::filesystem::path& path, std::uint64_t 
   }
 }
 
+void write_new(const std::filesystem::path& temporary, const std::filesystem::path& path, Bytes bytes) {
+  const Descriptor descriptor(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+  if (descriptor.value() < 0) fail(path, "create a file beside it", errno);
+  write_all(descriptor.value(), path, 0, bytes);
+}
+
 // The mode of the file that is replaced, else what the umask leaves of 0666 (open did that).
 void keep_mode(int descriptor, const std::filesystem::path& path) {
   struct stat old {};
@@ -145,15 +151,12 @@ void replace_file(const std::filesystem::path& path, std::string_view content, D
     return file.commit();
   }
   const std::filesystem::path temporary = temporary_name(path);
-  {
-    const Descriptor descriptor(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
-    if (descriptor.value() < 0) fail(path, "create a file beside it", errno);
-    write_all(descriptor.value(), path, 0, bytes);
-  }
-  if (::rename(temporary.c_str(), path.c_str()) != 0) {
-    const int reason = errno;
+  try {
+    write_new(temporary, path, bytes);
+    if (::rename(temporary.c_str(), path.c_str()) != 0) fail(path, "rename into place", errno);
+  } catch (const FileError&) {
     ::unlink(temporary.c_str());
-    fail(path, "rename into place", reason);
+    throw;
   }
 }
 

@@ -330,6 +330,18 @@ TEST_CASE("contents that break a limit are refused before anything is written") 
   CHECK(with({std::string(1024, 'n'), Role::parameter, ElementType::f32, {2}, bytes}) == "");
 }
 
+TEST_CASE("metadata that no reader would accept never take the place of a good file") {
+  const TemporaryFolder folder;
+  write_container(folder / "x.vitrail", tiny_contents());
+  ContainerContents latin1 = tiny_contents(), long_text = tiny_contents();
+  latin1.root.set(700, std::vector<std::string>{"b\xFCrste"});
+  long_text.root.set(700, std::string((1 << 20) + 1, 'x'));
+  CHECK_THROWS_AS(write_container(folder / "x.vitrail", latin1), FormatError);
+  CHECK_THROWS_AS(write_container(folder / "x.vitrail", long_text), FormatError);
+  CHECK(file_bytes(folder / "x.vitrail") == test::tiny_file());
+  CHECK(folder.listing() == std::vector<std::string>{"x.vitrail"});
+}
+
 TEST_CASE("sizes of shapes are computed without wrapping") {
   const auto bytes = [](ElementType type, std::vector<std::int64_t> shape) {
     return tensor_bytes(type, shape);

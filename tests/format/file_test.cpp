@@ -103,12 +103,14 @@ TEST_CASE("without commit the old file stands and the temporary one goes") {
 TEST_CASE("a write that fails leaves the old file and no other") {
   const TemporaryFolder folder;
   replace_file(folder / "x.vitrail", "old");
-  std::optional<std::string> reserving, container;
+  std::optional<std::string> reserving, container, fast;
   {
     const FileSizeLimit limit(4096);
     reserving = file_error([&] { replace_file(folder / "x.vitrail", std::string(10000, 'n')); });
     container = file_error([&] { write_container(folder / "x.vitrail", test::tiny_contents()); });
+    fast = file_error([&] { replace_file(folder / "x.vitrail", std::string(10000, 'n'), Durability::fast); });
   }
+  CHECK(contains(fast, "File too large"));
   CHECK(contains(reserving, (folder / "x.vitrail").string()));
   CHECK(contains(reserving, "File too large"));
   CHECK(contains(container, "File too large"));
