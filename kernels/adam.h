@@ -1,6 +1,7 @@
 #pragma once
-// Adam (Kingma and Ba, arXiv 1412.6980) and AdamW (Loshchilov and Hutter, arXiv 1711.05101) with their own moment
-// buffers, in one pass over all parameters. Epsilon stands outside the bias correction, as in torch.optim.
+// Adam (Kingma and Ba, arXiv 1412.6980) and AdamW (Loshchilov and Hutter, arXiv 1711.05101) with their own
+// moment buffers, in one pass over all parameters. Epsilon stands outside the bias correction, as in
+// torch.optim.
 
 #include <span>
 
@@ -33,7 +34,8 @@ struct AdamStep {
   Out ema;            // (n), may be absent
   In grad;            // (n)
   In grad_norm;       // (1) f64, absent without clipping
-  std::span<const AdamSegment> segments;  // ascending, disjoint; elements outside all segments are not touched
+  std::span<const AdamSegment>
+      segments;  // ascending, disjoint; elements outside all segments are not touched
   AdamKind kind = AdamKind::adamw;
   std::int64_t step = 1;  // t, counts from 1
   double lr = 1e-3;

@@ -1,6 +1,6 @@
 #pragma once
-// Multi-head self-attention (Vaswani et al., arXiv 1706.03762) as one op. No tokens × tokens matrix is kept: the
-// forward saves the log-sum-exp of each row of scores and the backward computes the probabilities again
+// Multi-head self-attention (Vaswani et al., arXiv 1706.03762) as one op. No tokens × tokens matrix is kept:
+// the forward saves the log-sum-exp of each row of scores and the backward computes the probabilities again
 // (Dao et al., FlashAttention, arXiv 2205.14135).
 
 #include "kernels/dropout.h"
@@ -13,9 +13,9 @@ namespace vitrail {
 // Dropout's element number of (head, query, key) is (head·tokens + query)·tokens + key.
 struct AttentionForward {
   static constexpr const char* kName = "attention_forward";
-  Out y;   // (batch, tokens, heads·head_dim)
-  Out lse; // (batch, heads, tokens), kept for the backward
-  In qkv;  // (batch, tokens, 3·heads·head_dim): all q, all k, all v; inside each, head-major
+  Out y;    // (batch, tokens, heads·head_dim)
+  Out lse;  // (batch, heads, tokens), kept for the backward
+  In qkv;   // (batch, tokens, 3·heads·head_dim): all q, all k, all v; inside each, head-major
   std::int64_t heads = 1;
   Dropout dropout;
   void check() const;

@@ -1,6 +1,6 @@
 #pragma once
-// Everything a device must do. run(op) checks the op's contract once and calls the device's execute; a device that
-// lacks an op does not compile. A backend owns its threads, handles and workspace; there are no globals.
+// Everything a device must do. run(op) checks the op's contract once and calls the device's execute; a device
+// that lacks an op does not compile. A backend owns its threads, handles and workspace; there are no globals.
 
 #include <cstddef>
 #include <map>
@@ -67,9 +67,9 @@ class Backend {
   virtual BackendInfo info() const = 0;
 
   virtual void zero(Out view) = 0;
-  virtual void copy(Out to, In from) = 0;                                     // device to device
-  virtual void upload(Out to, const void* from, std::size_t bytes) = 0;       // host to device
-  virtual void download(void* to, In from, std::size_t bytes) const = 0;      // device to host
+  virtual void copy(Out to, In from) = 0;                                 // device to device
+  virtual void upload(Out to, const void* from, std::size_t bytes) = 0;   // host to device
+  virtual void download(void* to, In from, std::size_t bytes) const = 0;  // device to host
 
   // Throws Error when the op's contract is broken or the device cannot compute in the op's dtype.
   template <class Op>
@@ -120,7 +120,8 @@ class Backend {
   std::map<std::string, OpTime> profile_;
 };
 
-// device: "cpu" or "cuda". Throws Error, naming what is missing, when this build or machine has no such device.
+// device: "cpu" or "cuda". Throws Error, naming what is missing, when this build or machine has no such
+// device.
 std::unique_ptr<Backend> make_backend(const std::string& device, const BackendOptions& options = {});
 
 }  // namespace vitrail

@@ -1,6 +1,6 @@
 #pragma once
-// Dropout as a property of other ops: the mask is a function of (key, sample, element) and is computed again in
-// the backward, never stored. Survivors are divided by the probability of keeping (inverted dropout, as in
+// Dropout as a property of other ops: the mask is a function of (key, sample, element) and is computed again
+// in the backward, never stored. Survivors are divided by the probability of keeping (inverted dropout, as in
 // PyTorch), so inference needs no scaling.
 
 #include "kernels/random.h"

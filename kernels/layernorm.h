@@ -1,5 +1,6 @@
 #pragma once
-// Layer normalisation over the last axis (Ba, Kiros and Hinton, arXiv 1607.06450), biased variance as in PyTorch.
+// Layer normalisation over the last axis (Ba, Kiros and Hinton, arXiv 1607.06450), biased variance as in
+// PyTorch.
 
 #include "kernels/view.h"
 

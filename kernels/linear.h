@@ -31,7 +31,8 @@ struct LinearBackward {
 };
 
 // pre = x · weightᵀ + bias,   y = dropout(gelu(pre))
-// Its backward: LinearResidualBackward of the layer after it gives the gradient at `pre`, then LinearBackward.
+// Its backward: LinearResidualBackward of the layer after it gives the gradient at `pre`, then
+// LinearBackward.
 struct LinearGeluForward {
   static constexpr const char* kName = "linear_gelu_forward";
   Out y;      // (samples, tokens, out)

@@ -10,10 +10,10 @@ namespace vitrail {
 // losses = −Σ t · log softmax(logits),   dlogits = scale · (softmax(logits)·Σt − t)
 struct CrossEntropy {
   static constexpr const char* kName = "cross_entropy";
-  Out losses;   // (rows)
-  Out dlogits;  // (rows, classes), absent in evaluation
-  In logits;    // (rows, classes)
-  In targets;   // (rows, classes): probabilities; one-hot for a hard label
+  Out losses;                  // (rows)
+  Out dlogits;                 // (rows, classes), absent in evaluation
+  In logits;                   // (rows, classes)
+  In targets;                  // (rows, classes): probabilities; one-hot for a hard label
   double label_smoothing = 0;  // [0, 1)
   double scale = 1;            // 1 / samples of the whole step, for a mean over them
   void check() const;

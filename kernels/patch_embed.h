@@ -1,6 +1,6 @@
 #pragma once
-// An image cut into square patches, each projected to one token: a convolution whose stride is its kernel size
-// (Dosovitskiy et al., "An image is worth 16x16 words", ICLR 2021; timm/layers/patch_embed.py).
+// An image cut into square patches, each projected to one token: a convolution whose stride is its kernel
+// size (Dosovitskiy et al., "An image is worth 16x16 words", ICLR 2021; timm/layers/patch_embed.py).
 
 #include "kernels/view.h"
 

@@ -53,6 +53,8 @@ constexpr Random4 random4(const RandomKey& key, std::uint32_t sample, std::uint3
 }
 
 // [0, 1) with 24 bits: exact in float.
-constexpr double uniform(std::uint32_t bits) { return (bits >> 8) * 0x1p-24; }
+constexpr double uniform(std::uint32_t bits) {
+  return (bits >> 8) * 0x1p-24;
+}
 
 }  // namespace vitrail

@@ -22,13 +22,15 @@ struct Shape {
 
   constexpr Shape() = default;
   constexpr Shape(std::initializer_list<std::int64_t> extents) {
-    for (std::int64_t extent : extents) dims[rank++] = extent;
+    for (std::int64_t extent : extents)
+      dims[rank++] = extent;
   }
 
   constexpr std::int64_t operator[](int axis) const { return dims[axis]; }
   constexpr std::int64_t elements() const {
     std::int64_t product = 1;
-    for (int axis = 0; axis < rank; ++axis) product *= dims[axis];
+    for (int axis = 0; axis < rank; ++axis)
+      product *= dims[axis];
     return product;
   }
   friend constexpr bool operator==(const Shape&, const Shape&) = default;

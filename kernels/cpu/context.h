@@ -17,8 +17,8 @@ class Context {
   int threads() const { return pool_.threads(); }
   bool use_onednn() const { return use_onednn_; }
 
-  // At least `bytes` of 64-byte aligned memory that belongs to `worker` until its task ends. Grows on first use
-  // and is then kept, so that a training step allocates nothing. Contents are not defined.
+  // At least `bytes` of 64-byte aligned memory that belongs to `worker` until its task ends. Grows on first
+  // use and is then kept, so that a training step allocates nothing. Contents are not defined.
   std::byte* scratch(int worker, std::size_t bytes);
 
   // The same, shared by all workers of one op: call it before parallel_for.

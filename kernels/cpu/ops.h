@@ -52,11 +52,10 @@ struct OpTableOf : OpEntry<Ops>... {
   }
 };
 
-using OpTable =
-    OpTableOf<PatchEmbedForward, PatchEmbedBackward, EmbedTokensForward, EmbedTokensBackward, SliceTokensForward,
-              SliceTokensBackward, MeanTokensForward, MeanTokensBackward, LinearForward, LinearBackward,
-              LinearGeluForward, LinearResidualForward, LinearResidualBackward, LayerNormForward,
-              LayerNormBackward, AttentionForward, AttentionBackward, CrossEntropy, ApplyDropout, Combine,
-              AdamStep, GradNorm>;
+using OpTable = OpTableOf<PatchEmbedForward, PatchEmbedBackward, EmbedTokensForward, EmbedTokensBackward,
+                          SliceTokensForward, SliceTokensBackward, MeanTokensForward, MeanTokensBackward,
+                          LinearForward, LinearBackward, LinearGeluForward, LinearResidualForward,
+                          LinearResidualBackward, LayerNormForward, LayerNormBackward, AttentionForward,
+                          AttentionBackward, CrossEntropy, ApplyDropout, Combine, AdamStep, GradNorm>;
 
 }  // namespace vitrail::cpu

@@ -1,6 +1,6 @@
 #pragma once
-// The one pool of threads of a CPU backend. How work is cut into tasks never depends on the number of threads, and
-// no two tasks write the same place: so results are the same bits for any number of threads.
+// The one pool of threads of a CPU backend. How work is cut into tasks never depends on the number of
+// threads, and no two tasks write the same place: so results are the same bits for any number of threads.
 
 #include <cstdint>
 #include <memory>
@@ -16,13 +16,16 @@ class ThreadPool {
 
   int threads() const;
 
-  // Calls task(index, worker) once for every index in [0, tasks); worker is in [0, threads()). Returns when all
-  // are done. Tasks must not throw and must not call parallel_for.
+  // Calls task(index, worker) once for every index in [0, tasks); worker is in [0, threads()). Returns when
+  // all are done. Tasks must not throw and must not call parallel_for.
   template <class Task>
   void parallel_for(std::int64_t tasks, const Task& task) {
-    run(tasks, [](const void* body, std::int64_t index, int worker) {
-      (*static_cast<const Task*>(body))(index, worker);
-    }, &task);
+    run(
+        tasks,
+        [](const void* body, std::int64_t index, int worker) {
+          (*static_cast<const Task*>(body))(index, worker);
+        },
+        &task);
   }
 
  private:
