@@ -34,7 +34,8 @@ std::string NumberRange::text() const {
 }
 
 std::string WholeRange::text() const {
-  if (high == std::numeric_limits<std::int64_t>::max()) return fmt::format("a whole number, at least {}", low);
+  if (high == std::numeric_limits<std::int64_t>::max())
+    return fmt::format("a whole number, at least {}", low);
   return fmt::format("a whole number, {} to {}", low, high);
 }
 

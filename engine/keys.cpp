@@ -26,7 +26,8 @@ Key data_key() {
 }
 
 Key seed_key() {
-  return {"seed", "a whole number, at least 0", "of every random number: weights, order, augmentation, dropout",
+  return {"seed", "a whole number, at least 0",
+          "of every random number: weights, order, augmentation, dropout",
           [](const TrainConfig& config) { return std::to_string(config.seed); },
           [](TrainConfig& config, std::string_view text) { config.seed = parse_seed("seed", text); }};
 }

@@ -29,8 +29,8 @@ void set_key(TrainConfig& config, std::string_view name, std::string_view value)
 // The nearest of `candidates` to `word` by edit distance; empty when none is near.
 std::string nearest(std::string_view word, std::span<const std::string> candidates);
 
-// Settings act in this order, whatever the order they are given in: 0 `model`, which sets every size, then 1 all
-// others, then 2 `model.mlp_ratio`, which needs model.dim.
+// Settings act in this order, whatever the order they are given in: 0 `model`, which sets every size, then 1
+// all others, then 2 `model.mlp_ratio`, which needs model.dim.
 int setting_rank(std::string_view name);
 
 std::vector<std::string> to_settings(const TrainConfig& config);  // "key=value", every key, in table order

@@ -134,6 +134,7 @@ void Console::erase() {
   std::fputs("\r\x1b[K", options_.out);
   std::fflush(options_.out);
   drawn_ = false;
+  drawn_at_ = {};  // the next progress line takes its place at once
 }
 
 }  // namespace vitrail::app

@@ -48,11 +48,11 @@ class Console {
   void progress(std::string_view text);
   // At once, and only where a line can be redrawn: for the moment before something slow.
   void announce(std::string_view text);
+  bool redraw_due() const;  // what is announced over and over need not be shown more often than this
 
  private:
   using Clock = std::chrono::steady_clock;
 
-  bool redraw_due() const;
   bool line_due() const;
   void draw(std::string_view text);
   void erase();

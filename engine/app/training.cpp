@@ -93,7 +93,8 @@ void TrainingLoop::finish_epoch() {
   const Stopwatch watch;
   const EpochReport report = trainer_.finish_epoch([&](std::int64_t done, std::int64_t total) {
     if (stop_requested()) throw Stopped{};
-    console_.announce(fmt::format("evaluating {} of {} images", count_text(done), count_text(total)));
+    if (console_.redraw_due())
+      console_.announce(fmt::format("evaluating {} of {} images", count_text(done), count_text(total)));
     return true;
   });
   eval_seconds_ += watch.seconds();

@@ -64,6 +64,17 @@ TEST_CASE("on a terminal: one line redrawn at most ten times a second, and gone 
   CHECK(recorder.shown() == "\rstep 0\x1b[K\r\x1b[K      \x1b[1mEval\x1b[0m  good\n");
 }
 
+TEST_CASE("after a line that stays, progress is drawn again at once") {
+  Recorder recorder({.live = true});
+  Console& console = recorder.console();
+  console.progress("step 1");
+  console.row("Saved", "it");
+  CHECK(console.progress_due());
+  console.progress("step 2");
+  CHECK_FALSE(console.progress_due());
+  CHECK(recorder.shown() == "\rstep 1\x1b[K\r\x1b[K     Saved  it\n\rstep 2\x1b[K");
+}
+
 TEST_CASE("without colour there is emphasis nowhere") {
   Recorder recorder({.live = true, .color = false});
   recorder.console().row("Eval", "good");
