@@ -170,6 +170,11 @@ format::Container open_checkpoint(const std::filesystem::path& path) {
   return file;
 }
 
+TrainConfig config_of(const format::Container& file) {
+  const Table& user = file.root().table(section::kUser, "user");
+  return from_settings(user.strings(section::user::kSettings, "settings"));
+}
+
 // What may differ between a checkpoint and the run that goes on from it does not take part.
 void require_same_config(const std::string& name, TrainConfig saved, const TrainConfig& config) {
   saved.epochs = config.epochs;
@@ -225,7 +230,7 @@ TrainProgress load_checkpoint(const std::filesystem::path& path, Backend& backen
   namespace ids = section::data_order;
   const format::Container file = open_checkpoint(path);
   const Table& order = file.root().table(section::kDataOrder, "data order");
-  require_same_config(file.name(), read_train_config(path), config);
+  require_same_config(file.name(), config_of(file), config);
   require_same_data(file.name(), order, data);
   TrainProgress progress;
   progress.step = file.root().table(section::kOptimizer, "optimizer").i64(section::optimizer::kStep, "step");
@@ -246,9 +251,7 @@ TrainProgress load_checkpoint(const std::filesystem::path& path, Backend& backen
 }
 
 TrainConfig read_train_config(const std::filesystem::path& path) {
-  const format::Container file = open_checkpoint(path);
-  const Table& user = file.root().table(section::kUser, "user");
-  return from_settings(user.strings(section::user::kSettings, "settings"));
+  return config_of(open_checkpoint(path));
 }
 
 }  // namespace vitrail
