@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/micro_batch.h"
 #include "engine/optimizer.h"
 #include "engine/vit.h"
 
@@ -38,25 +39,14 @@ struct Step {
         grads(backend, config, DType::f32),
         optimizer(backend, config, {}, weights),
         vit(backend, config, DType::f32, batch, VitMode::training),
-        arena(DType::f32) {
-    plan(config, batch);
-    arena.allocate(backend);
-    plan(config, batch);
+        micro(backend, config, DType::f32, batch) {
     init_params(backend, config, weights, 1);
-    fill(images);
-    std::vector<float> hot(static_cast<std::size_t>(targets.shape.elements()));
+    fill(micro.images);
+    std::vector<float> hot(static_cast<std::size_t>(micro.targets.shape.elements()));
     for (std::int64_t i = 0; i < batch; ++i) {
       hot[static_cast<std::size_t>(i * config.num_classes + i % config.num_classes)] = 1;
     }
-    backend.upload(targets, hot.data(), hot.size() * 4);
-  }
-
-  void plan(const VitConfig& config, std::int64_t batch) {
-    arena.restart();
-    images = arena.take({batch, config.in_chans, config.img_size, config.img_size});
-    targets = arena.take({batch, config.num_classes});
-    dlogits = arena.take({batch, config.num_classes});
-    losses = arena.take({batch});
+    backend.upload(micro.targets, hot.data(), hot.size() * 4);
   }
 
   void fill(Out view) {
@@ -70,13 +60,13 @@ struct Step {
 
   void run(std::int64_t step) {
     backend.zero(grads.flat());
-    const In logits = vit.forward(weights.views(), images);
-    backend.run(CrossEntropy{.losses = losses,
-                             .dlogits = dlogits,
+    const In logits = vit.forward(weights.views(), micro.images);
+    backend.run(CrossEntropy{.losses = micro.losses,
+                             .dlogits = micro.dlogits,
                              .logits = logits,
-                             .targets = targets,
-                             .scale = 1.0 / double(images.shape[0])});
-    vit.backward(weights.views(), grads.views(), dlogits, {});
+                             .targets = micro.targets,
+                             .scale = 1.0 / double(micro.images.shape[0])});
+    vit.backward(weights.views(), grads.views(), micro.dlogits, {});
     optimizer.grad_norm(grads);
     optimizer.step(weights, grads, nullptr, step, 1e-4, 0);
   }
@@ -85,8 +75,7 @@ struct Step {
   ParamSet weights, grads;
   Optimizer optimizer;
   Vit vit;
-  Arena arena;
-  Out images, targets, dlogits, losses;
+  MicroBatch micro;
 };
 
 double seconds(const std::chrono::steady_clock::time_point& since) {

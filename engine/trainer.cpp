@@ -8,6 +8,7 @@
 #include "engine/checkpoint.h"
 #include "engine/data/loader.h"
 #include "engine/error.h"
+#include "engine/micro_batch.h"
 #include "engine/optimizer.h"
 #include "engine/transfer.h"
 #include "engine/vit.h"
@@ -41,30 +42,6 @@ double ema_decay_at(const EmaConfig& ema, std::int64_t update) {
   if (!ema.warmup) return ema.decay;
   return std::min(ema.decay, 1 - std::pow(1.0 + double(update), -2.0 / 3.0));
 }
-
-// The operands of one micro-batch, on the device.
-struct MicroBatch {
-  MicroBatch(Backend& backend, const VitConfig& config, DType dtype, std::int64_t samples)
-      : arena(dtype), samples_(samples) {
-    plan(config);
-    arena.allocate(backend);
-    plan(config);
-  }
-
-  void plan(const VitConfig& config) {
-    arena.restart();
-    images = arena.take({samples_, config.in_chans, config.img_size, config.img_size});
-    targets = arena.take({samples_, config.num_classes});
-    losses = arena.take({samples_});
-    dlogits = arena.take({samples_, config.num_classes});
-  }
-
-  Arena arena;
-  Out images, targets, losses, dlogits;
-
- private:
-  std::int64_t samples_;
-};
 
 }  // namespace
 
@@ -284,7 +261,7 @@ MemoryPlan Trainer::memory() const {
   plan.moments = s.optimizer.first_moment().bytes() + s.optimizer.second_moment().bytes();
   plan.ema = s.ema ? s.ema->bytes() : 0;
   plan.activations = s.vit.bytes() + (s.classifier ? s.classifier->bytes() : 0);
-  plan.data = s.micro.arena.capacity();
+  plan.data = s.micro.bytes();
   return plan;
 }
 

@@ -10,6 +10,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "engine/micro_batch.h"
 #include "engine/optimizer.h"
 #include "engine/schedule.h"
 #include "engine/vit.h"
@@ -78,14 +79,11 @@ class Run {
   Run(Backend& backend, const VitConfig& config, DType dtype)
       : backend_(backend),
         config_(config),
-        arena_(dtype),
+        micro_(backend, config, dtype, kBatch),
         vit_(backend, config, dtype, kBatch, VitMode::training),
         weights_(backend, config, dtype),
         grads_(backend, config, dtype),
         optimizer_(backend, config, options(), weights_) {
-    plan();
-    arena_.allocate(backend);
-    plan();
     test::randomize(backend, weights_, 21);
   }
 
@@ -130,44 +128,36 @@ class Run {
     }
   }
 
-  void plan() {
-    arena_.restart();
-    images_ = arena_.take({kBatch, config_.in_chans, config_.img_size, config_.img_size});
-    targets_ = arena_.take({kBatch, config_.num_classes});
-    dlogits_ = arena_.take({kBatch, config_.num_classes});
-    losses_ = arena_.take({kBatch});
-  }
-
   void upload_batch(Dump& dump) {
-    std::vector<T> images(static_cast<std::size_t>(images_.shape.elements()));
+    std::vector<T> images(static_cast<std::size_t>(micro_.images.shape.elements()));
     for (std::size_t i = 0; i < images.size(); ++i) {
       images[i] = T(2 * uniform(random4({9, Purpose::init, 2}, 0, static_cast<std::uint32_t>(i))[0]) - 1);
     }
-    std::vector<T> targets(static_cast<std::size_t>(targets_.shape.elements()));
+    std::vector<T> targets(static_cast<std::size_t>(micro_.targets.shape.elements()));
     for (std::int64_t i = 0; i < kBatch; ++i) {
       targets[static_cast<std::size_t>(i * config_.num_classes + i % config_.num_classes)] = T(0.75);
       targets[static_cast<std::size_t>(i * config_.num_classes + (i + 1) % config_.num_classes)] = T(0.25);
     }
-    backend_.upload(images_, images.data(), images.size() * sizeof(T));
-    backend_.upload(targets_, targets.data(), targets.size() * sizeof(T));
+    backend_.upload(micro_.images, images.data(), images.size() * sizeof(T));
+    backend_.upload(micro_.targets, targets.data(), targets.size() * sizeof(T));
     dump.add("images", images, {kBatch, config_.in_chans, config_.img_size, config_.img_size});
     dump.add("targets", targets, {kBatch, config_.num_classes});
   }
 
   double loss_and_gradients() {
     backend_.zero(grads_.flat());
-    const In logits = vit_.forward(weights_.views(), images_);
-    backend_.run(CrossEntropy{.losses = losses_,
-                              .dlogits = dlogits_,
+    const In logits = vit_.forward(weights_.views(), micro_.images);
+    backend_.run(CrossEntropy{.losses = micro_.losses,
+                              .dlogits = micro_.dlogits,
                               .logits = logits,
-                              .targets = targets_,
+                              .targets = micro_.targets,
                               .label_smoothing = kSmoothing,
                               .scale = 1.0 / kBatch});
-    vit_.backward(weights_.views(), grads_.views(), dlogits_, {});
+    vit_.backward(weights_.views(), grads_.views(), micro_.dlogits, {});
     logits_.resize(static_cast<std::size_t>(logits.shape.elements()));
     backend_.download(logits_.data(), logits, logits_.size() * sizeof(T));
     std::vector<T> each(kBatch);
-    backend_.download(each.data(), losses_, each.size() * sizeof(T));
+    backend_.download(each.data(), micro_.losses, each.size() * sizeof(T));
     double sum = 0;
     for (T loss : each)
       sum += loss;
@@ -176,11 +166,10 @@ class Run {
 
   Backend& backend_;
   VitConfig config_;
-  Arena arena_;
+  MicroBatch micro_;
   Vit vit_;
   ParamSet weights_, grads_;
   Optimizer optimizer_;
-  Out images_, targets_, dlogits_, losses_;
   std::vector<T> logits_;
 };
 
