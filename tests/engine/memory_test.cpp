@@ -33,12 +33,9 @@ constexpr bool kSanitized = false;
 
 TEST_CASE("nothing grows over 1,000 steps, evaluation included" * doctest::skip(kSanitized)) {
   const DataSource data = test::synthetic_data(64, 16, 4, 8);
-  TrainConfig config;
-  config.data = "synthetic";
-  config.model = test::tiny_config();
+  TrainConfig config = test::tiny_training();
   config.model.proj_drop_rate = 0.1;
   config.model.attn_drop_rate = 0.1;
-  config.input.size = 8;
   config.augment.crop_min = 0.5;
   config.ema.decay = 0.99;
   config.batch = 16;

@@ -18,16 +18,13 @@ namespace {
 
 // Everything random is on; 40 images make 6 steps of 6 with 4 left over; a step is 3 micro-batches.
 TrainConfig config_with_everything() {
-  TrainConfig config;
-  config.data = "synthetic";
-  config.model = test::tiny_config();
+  TrainConfig config = test::tiny_training();
   config.model.num_classes = 4;
   config.model.drop_rate = 0.1;
   config.model.pos_drop_rate = 0.1;
   config.model.proj_drop_rate = 0.1;
   config.model.attn_drop_rate = 0.1;
   config.model.drop_path_rate = 0.2;
-  config.input.size = config.model.img_size;
   config.input.crop_pct = 1;
   config.augment.shift = 1;
   config.augment.erase = 0.3;
@@ -180,11 +177,8 @@ TEST_CASE("accumulation changes nothing but rounding") {
 
 TEST_CASE("overfitting one batch drives the loss below 0.01") {
   const DataSource data = test::synthetic_data(8, 0, 4, 8);
-  TrainConfig config;
-  config.data = "synthetic";
-  config.model = test::tiny_config();
+  TrainConfig config = test::tiny_training();
   config.model.embed_dim = 16;
-  config.input.size = 8;
   config.input.crop_pct = 1;
   config.augment.flip = 0;
   config.batch = 8;
@@ -200,10 +194,7 @@ TEST_CASE("overfitting one batch drives the loss below 0.01") {
 
 TEST_CASE("a loss that is not finite stops the run before the weights are touched") {
   const DataSource data = test::synthetic_data(8, 0, 4, 8);
-  TrainConfig config;
-  config.data = "synthetic";
-  config.model = test::tiny_config();
-  config.input.size = 8;
+  TrainConfig config = test::tiny_training();
   config.batch = 8;
   config.epochs = 50;
   config.opt.lr = 1e30;

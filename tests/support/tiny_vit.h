@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "engine/param_set.h"
+#include "engine/train_config.h"
 #include "engine/vit_config.h"
 
 namespace vitrail::test {
@@ -25,6 +26,15 @@ inline VitConfig tiny_config() {
   config.depth = 2;
   config.num_heads = 2;
   config.mlp_dim = 12;
+  return config;
+}
+
+// Training of tiny_config() on synthetic_data() of its own image size.
+inline TrainConfig tiny_training() {
+  TrainConfig config;
+  config.data = "synthetic";
+  config.model = tiny_config();
+  config.input.size = config.model.img_size;
   return config;
 }
 
