@@ -288,15 +288,19 @@ const TensorRecord* Container::find(Role role, std::string_view name) const {
   return hit ? &*found : nullptr;
 }
 
+std::span<const Hash128> Container::chunk_hashes(const TensorRecord& tensor) const {
+  return std::span(chunks_).subspan(leaves(tensor).first_chunk, leaves(tensor).chunk_count);
+}
+
 Bytes Container::read(const TensorRecord& tensor) const {
-  const Leaves& leaves = leaves_[static_cast<std::size_t>(&tensor - tensors_.data())];
+  const Leaves& leaves = this->leaves(tensor);
   const std::string where =
       fmt::format("{}: tensor '{}' (role {}) is damaged", name_, tensor.name, static_cast<int>(tensor.role));
   if (leaves.chunk_count == 0) {
     expect_hash("V40", where, leaves.hash, hash128(tensor.bytes));
     return tensor.bytes;
   }
-  const std::span<const Hash128> hashes = std::span(chunks_).subspan(leaves.first_chunk, leaves.chunk_count);
+  const std::span<const Hash128> hashes = chunk_hashes(tensor);
   expect_hash("V40", where + " in its list of chunks", leaves.hash, hash_of(hashes));
   for (std::uint64_t c = 0; c < hashes.size(); ++c) {
     const Bytes part = chunk(tensor.bytes, c);

@@ -48,6 +48,10 @@ class Container {
   // The tensor's bytes, checked against its hashes first. Throws FormatError naming tensor, chunk and
   // elements.
   Bytes read(const TensorRecord& tensor) const;
+  // As the file states them, unchecked: what two files differ in can be told without reading tensors.
+  const Hash128& hash(const TensorRecord& tensor) const { return leaves(tensor).hash; }
+  // One a chunk of 4 MiB; none for a tensor of at most that.
+  std::span<const Hash128> chunk_hashes(const TensorRecord& tensor) const;
   // Every tensor, the padding between them, bools: no byte of the file stays unchecked.
   void verify_all() const;
 
@@ -61,6 +65,9 @@ class Container {
     std::uint64_t offset = 0;
     std::uint32_t first_chunk = 0, chunk_count = 0;
   };
+  const Leaves& leaves(const TensorRecord& tensor) const {
+    return leaves_[static_cast<std::size_t>(&tensor - tensors_.data())];
+  }
   void parse();
 
   std::string name_;
