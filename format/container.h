@@ -9,6 +9,7 @@
 #include "format/hash.h"
 #include "format/message.h"
 #include "format/tensor_record.h"
+#include "format/write_options.h"
 
 namespace vitrail::format {
 
@@ -31,7 +32,8 @@ struct WriteResult {
 
 // The whole file in memory order, and how it goes to disk: same contents, same bytes. Throws FileError, and
 // FormatError when the contents break a limit of the format.
-WriteResult write_container(const std::filesystem::path& path, const ContainerContents& contents);
+WriteResult write_container(const std::filesystem::path& path, const ContainerContents& contents,
+                            const WriteOptions& options = {});
 
 class Container {
  public:

@@ -119,6 +119,7 @@ void ContainerPlan::place() {
     const std::uint64_t count = std::max<std::uint64_t>(1, chunk_count(bytes.size()));
     for (std::uint64_t c = 0; c < count; ++c)
       pieces_.push_back({entry.offset + c * kChunkBytes, chunk(bytes, c)});
+    pieces_.back().completes = entry.tensor;
   }
   hashes_.resize(pieces_.size());
   file_bytes_ = align(cursor + kFooterBytes, kPage);

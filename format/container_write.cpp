@@ -11,7 +11,7 @@ namespace {
 // Gaps are written as zeros, not left to the file system.
 class Sequential {
  public:
-  explicit Sequential(AtomicFile& file) : file_(file) {}
+  Sequential(AtomicFile& file, std::uint64_t begin) : file_(file), at_(begin) {}
   void put(std::uint64_t offset, Bytes bytes) {
     static constexpr std::byte kZeros[kPage] = {};
     while (at_ < offset) {
@@ -25,22 +25,25 @@ class Sequential {
 
  private:
   AtomicFile& file_;
-  std::uint64_t at_ = 0;
+  std::uint64_t at_;
 };
 
 }  // namespace
 
-WriteResult write_container(const std::filesystem::path& path, const ContainerContents& contents) try {
+WriteResult write_container(const std::filesystem::path& path, const ContainerContents& contents,
+                            const WriteOptions& options) try {
   const auto start = std::chrono::steady_clock::now();
   ContainerPlan plan(contents);
   AtomicFile file(path, plan.file_bytes());
-  for (std::size_t i = 0; i < plan.pieces().size(); ++i)
-    plan.set_hash(i, hash128(plan.pieces()[i].bytes));
-  plan.seal();
-  Sequential out(file);
-  out.put(0, plan.head());
-  for (const Piece& piece : plan.pieces())
+  Sequential out(file, plan.data_offset());
+  for (std::size_t i = 0; i < plan.pieces().size(); ++i) {
+    const Piece& piece = plan.pieces()[i];
+    plan.set_hash(i, hash128(piece.bytes));
     out.put(piece.offset, piece.bytes);
+    if (piece.completes != nullptr && options.on_consumed) options.on_consumed(*piece.completes);
+  }
+  plan.seal();
+  file.write(0, plan.head());
   out.put(plan.file_bytes() - kFooterBytes, plan.footer());
   file.commit();
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;

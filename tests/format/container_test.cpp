@@ -56,6 +56,33 @@ TEST_CASE("the written file is, byte for byte, the one made by hand from the spe
   CHECK(folder.listing() == std::vector<std::string>{"tiny.vitrail"});
 }
 
+TEST_CASE("a tensor may be changed as soon as the writer says that it has read it") {
+  const TemporaryFolder folder;
+  std::vector<ByteVector> values;
+  for (const std::size_t bytes : {std::size_t{0}, std::size_t{12}, std::size_t{70000}, std::size_t{9} << 20})
+    values.push_back(counting(bytes));
+  ContainerContents contents;
+  contents.root.set(1, std::string("test"));
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    contents.tensors.push_back({"t" + std::to_string(i),
+                                Role::parameter,
+                                ElementType::u8,
+                                {static_cast<std::int64_t>(values[i].size())},
+                                values[i]});
+  }
+  write_container(folder / "still.vitrail", contents);
+  std::vector<std::string> consumed;
+  WriteOptions options;
+  options.on_consumed = [&](const TensorRecord& tensor) {
+    consumed.push_back(tensor.name);
+    ByteVector& value = values[static_cast<std::size_t>(&tensor - contents.tensors.data())];
+    std::fill(value.begin(), value.end(), std::byte{0xEE});
+  };
+  write_container(folder / "changing.vitrail", contents, options);
+  CHECK(consumed == std::vector<std::string>{"t0", "t1", "t2", "t3"});
+  CHECK(file_bytes(folder / "changing.vitrail") == file_bytes(folder / "still.vitrail"));
+}
+
 TEST_CASE("the file made by hand reads as what it says") {
   const ByteVector file = test::tiny_file();
   const Container container = Container::open(file, "tiny");
