@@ -31,6 +31,7 @@ void set_model_name(TrainConfig& config, std::string_view name) {
   model.proj_drop_rate = old.proj_drop_rate;
   model.attn_drop_rate = old.attn_drop_rate;
   model.drop_path_rate = old.drop_path_rate;
+  model.weight_init = old.weight_init;
   config.model = model;
   config.input.size = model.img_size;
 }
@@ -115,6 +116,9 @@ void add_switches(std::vector<Key>& rows) {
   rows.push_back(switched("model.proj_bias", VITRAIL_MODEL_FIELD(proj_bias),
                           "biases of attn.proj, mlp.fc1 and mlp.fc2"));
   rows.push_back(switched("model.head_bias", VITRAIL_MODEL_FIELD(head_bias), "bias of the head"));
+  rows.push_back(
+      choice("model.weight_init", VITRAIL_MODEL_FIELD(weight_init), {WeightInit::timm, WeightInit::jax},
+             "how weights begin: all matrices alike, or scaled by their size (small models learn sooner)"));
 }
 
 void add_rates(std::vector<Key>& rows) {

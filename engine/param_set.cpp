@@ -1,5 +1,6 @@
 #include "engine/param_set.h"
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
@@ -54,8 +55,15 @@ double normal(std::uint32_t a, std::uint32_t b) {
   return radius * std::cos(2 * std::numbers::pi * uniform(b));
 }
 
-double initial_value(const VitConfig& config, Init init, const Random4& bits) {
-  switch (init) {
+// The first of two draws within two deviations (one in 480 has neither: then the end of the range).
+double cut_normal(const Random4& bits) {
+  const double first = normal(bits[0], bits[1]);
+  return std::abs(first) <= 2 ? first : std::clamp(normal(bits[2], bits[3]), -2.0, 2.0);
+}
+
+double initial_value(const VitConfig& config, const ParamSpec& spec, const Random4& bits) {
+  constexpr double kCutDeviation = 0.87962566103423978;  // of a normal number cut off at two
+  switch (spec.init) {
     case Init::zeros:
       return 0;
     case Init::ones:
@@ -64,6 +72,10 @@ double initial_value(const VitConfig& config, Init init, const Random4& bits) {
       return 0.02 * normal(bits[0], bits[1]);  // ±2 is 100 deviations away
     case Init::normal_1e6:
       return 1e-6 * normal(bits[0], bits[1]);
+    case Init::xavier:
+      return (2 * uniform(bits[0]) - 1) * std::sqrt(6.0 / double(spec.shape[0] + spec.shape[1]));
+    case Init::lecun:
+      return cut_normal(bits) / std::sqrt(double(config.patch_elements())) / kCutDeviation;
     case Init::uniform_conv:
       return (2 * uniform(bits[0]) - 1) / std::sqrt(double(config.patch_elements()));
     case Init::layer_scale:
@@ -77,7 +89,7 @@ void fill(Backend& backend, const VitConfig& config, const ParamTensor& tensor, 
   std::vector<T> values(static_cast<std::size_t>(tensor.spec.shape.elements()));
   for (std::size_t e = 0; e < values.size(); ++e) {
     const Random4 bits = random4(key, static_cast<std::uint32_t>(e >> 32), static_cast<std::uint32_t>(e));
-    values[e] = static_cast<T>(initial_value(config, tensor.spec.init, bits));
+    values[e] = static_cast<T>(initial_value(config, tensor.spec, bits));
   }
   backend.upload(tensor.view, values.data(), values.size() * sizeof(T));
 }

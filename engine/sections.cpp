@@ -55,6 +55,7 @@ void visit_fields(Config& c, Visit&& visit) {
   visit(ids::kProjDropRate, "proj_drop_rate", c.proj_drop_rate);
   visit(ids::kAttnDropRate, "attn_drop_rate", c.attn_drop_rate);
   visit(ids::kDropPathRate, "drop_path_rate", c.drop_path_rate);
+  visit(ids::kWeightInit, "weight_init", c.weight_init);
 }
 
 struct Put {
@@ -77,6 +78,9 @@ struct Take {
   void operator()(Table::Id id, const char* name, bool& value) const { value = table.boolean(id, name); }
   void operator()(Table::Id id, const char* name, PoolKind& value) const {
     value = kind_from(table.text(id, name), {PoolKind::token, PoolKind::avg}, name);
+  }
+  void operator()(Table::Id id, const char* name, WeightInit& value) const {
+    value = kind_from(table.text(id, name), {WeightInit::timm, WeightInit::jax}, name);
   }
   void operator()(Table::Id id, const char* name, GeluKind& value) const {
     value = kind_from(table.text(id, name), {GeluKind::erf, GeluKind::tanh, GeluKind::quick}, name);

@@ -209,6 +209,10 @@ const char* name_of(PoolKind pool) {
   return pool == PoolKind::token ? "token" : "avg";
 }
 
+const char* name_of(WeightInit init) {
+  return init == WeightInit::jax ? "jax" : "timm";
+}
+
 const char* name_of(GeluKind gelu) {
   switch (gelu) {
     case GeluKind::erf:

@@ -16,6 +16,12 @@ enum class PoolKind : std::uint8_t {
   avg,    // the mean of the patch tokens
 };
 
+// How the weights begin; the names are those of timm's weight_init, whose '' is `timm` here.
+enum class WeightInit : std::uint8_t {
+  timm,  // every matrix normal with deviation 0.02, whatever its size
+  jax,   // matrices scaled by their size (Xavier), the head zero: small models learn sooner
+};
+
 struct VitConfig {
   std::string name = "vit_tiny_patch16_224";
   std::int64_t img_size = 224;  // pixels, square
@@ -42,6 +48,7 @@ struct VitConfig {
   bool qkv_bias = true;
   bool proj_bias = true;  // attn.proj, mlp.fc1 and mlp.fc2
   bool head_bias = true;
+  WeightInit weight_init = WeightInit::timm;
 
   double drop_rate = 0;       // before the head
   double pos_drop_rate = 0;   // after the position embedding
@@ -72,7 +79,8 @@ std::int64_t forward_flops(const VitConfig& config);
 VitConfig vit_config(const std::string& name);
 std::vector<std::string> vit_config_names();
 
-const char* name_of(PoolKind pool);  // "token", "avg"
-const char* name_of(GeluKind gelu);  // "erf", "tanh", "quick"
+const char* name_of(PoolKind pool);    // "token", "avg"
+const char* name_of(GeluKind gelu);    // "erf", "tanh", "quick"
+const char* name_of(WeightInit init);  // "timm", "jax"
 
 }  // namespace vitrail

@@ -10,12 +10,15 @@
 
 namespace vitrail {
 
-// timm's initialisation (vision_transformer.py init_weights_vit_timm; a Conv2d keeps PyTorch's default).
+// timm's initialisations (vision_transformer.py, init_weights_vit_timm, where a Conv2d keeps PyTorch's
+// default, and init_weights_vit_jax).
 enum class Init : std::uint8_t {
   zeros,
   ones,
   normal_02,     // normal, std 0.02, cut off at ±2
   normal_1e6,    // normal, std 1e-6: tokens
+  xavier,        // uniform in ±√(6 / (in + out)) of the matrix
+  lecun,         // normal, cut off at two deviations, variance 1 / (in_chans·P·P) after the cut
   uniform_conv,  // uniform in ±1/√(in_chans·P·P): the patch convolution and its bias
   layer_scale,   // init_values
 };
@@ -64,14 +67,17 @@ struct VitParams {
 template <class Visit>
 void visit_params(const VitConfig& config, VitParams& params, Visit&& visit) {
   const std::int64_t dim = config.embed_dim, last = config.depth + 1;
+  const bool jax = config.weight_init == WeightInit::jax;
   const auto norm = [&](const std::string& name, NormParams& place, std::int64_t layer) {
     visit(ParamSpec{name + ".weight", {dim}, Init::ones, false, layer}, place.weight);
     visit(ParamSpec{name + ".bias", {dim}, Init::zeros, false, layer}, place.bias);
   };
   const auto linear = [&](const std::string& name, LinearParams& place, std::int64_t out, std::int64_t in,
                           bool bias, std::int64_t layer) {
-    visit(ParamSpec{name + ".weight", {out, in}, Init::normal_02, true, layer}, place.weight);
-    if (bias) visit(ParamSpec{name + ".bias", {out}, Init::zeros, false, layer}, place.bias);
+    const Init weight = !jax ? Init::normal_02 : layer == last ? Init::zeros : Init::xavier;
+    const Init offset = jax && name.find(".mlp.") != std::string::npos ? Init::normal_1e6 : Init::zeros;
+    visit(ParamSpec{name + ".weight", {out, in}, weight, true, layer}, place.weight);
+    if (bias) visit(ParamSpec{name + ".bias", {out}, offset, false, layer}, place.bias);
   };
   const auto gamma = [&](const std::string& name, Out& place, std::int64_t layer) {
     if (config.layer_scale) visit(ParamSpec{name + ".gamma", {dim}, Init::layer_scale, false, layer}, place);
@@ -86,12 +92,13 @@ void visit_params(const VitConfig& config, VitParams& params, Visit&& visit) {
   token("dist_token", params.dist_token, config.dist_token ? 1 : 0, Init::normal_02);
   visit(ParamSpec{"patch_embed.proj.weight",
                   {dim, config.in_chans, config.patch_size, config.patch_size},
-                  Init::uniform_conv,
+                  jax ? Init::lecun : Init::uniform_conv,
                   true,
                   0},
         params.patch_embed.weight);
   if (config.patch_bias) {
-    visit(ParamSpec{"patch_embed.proj.bias", {dim}, Init::uniform_conv, false, 0}, params.patch_embed.bias);
+    visit(ParamSpec{"patch_embed.proj.bias", {dim}, jax ? Init::zeros : Init::uniform_conv, false, 0},
+          params.patch_embed.bias);
   }
   if (config.pre_norm) norm("norm_pre", params.norm_pre, config.depth);
 

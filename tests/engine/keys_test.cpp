@@ -54,6 +54,7 @@ TrainConfig unusual() {
              .qkv_bias = false,
              .proj_bias = false,
              .head_bias = false,
+             .weight_init = WeightInit::jax,
              .drop_rate = 0.1,
              .pos_drop_rate = 0.2,
              .proj_drop_rate = 0.3,
