@@ -99,6 +99,9 @@ void add_upkeep_keys(std::vector<Key>& rows) {
                        "a checkpoint every so many steps besides the end of each epoch; 0: only there"));
   rows.push_back(whole("save.keep", VITRAIL_FIELD(save.keep), {0, 1'000'000},
                        "earlier checkpoints to keep in rolling/, beside last and best"));
+  rows.push_back(
+      whole("save.keep_every", VITRAIL_FIELD(save.keep_every), {0, kNoWholeLimit},
+            "the first checkpoint at or after every so many steps stays in kept/ for good; 0: none"));
 }
 
 void add_image_keys(std::vector<Key>& rows) {

@@ -35,6 +35,7 @@ struct EmaConfig {
 struct SaveConfig {
   std::int64_t every_steps = 0;  // besides the end of each epoch; 0: only there
   std::int64_t keep = 0;         // how many earlier checkpoints stay in rolling/, beside last and best
+  std::int64_t keep_every = 0;   // the first checkpoint of every so many steps stays in kept/; 0: none
 
   friend bool operator==(const SaveConfig&, const SaveConfig&) = default;
 };

@@ -26,33 +26,46 @@ constexpr const char* kExamples =
     "  vitrail resume runs/flowers-1 threads=8       results do not depend on the number of threads\n\n"
     "May be set: epochs, steps, data (where it is now), threads, data_threads, device, gemm, isa, "
     "log_every,\n"
-    "save.every_steps, save.keep.";
+    "save.every_steps, save.keep, save.keep_every.";
 
 const std::vector<std::string>& allowed_settings() {
-  static const std::vector<std::string> names = {"epochs",   "steps", "data", "threads",   "data_threads",
-                                                 "device",   "gemm",  "isa",  "log_every", "save.every_steps",
-                                                 "save.keep"};
+  static const std::vector<std::string> names = {
+      "epochs", "steps", "data",      "threads",          "data_threads", "device",
+      "gemm",   "isa",   "log_every", "save.every_steps", "save.keep",    "save.keep_every"};
   return names;
 }
 
+struct Newest {
+  fs::path checkpoint;
+  std::vector<fs::path> damaged;  // newer ones
+};
+
 // The newest checkpoint whose every byte is as it was written; damaged ones are named. Throws FormatError
 // about the newest when none is left.
-fs::path newest_readable(Console& console, const RunFolder& folder) {
-  const std::vector<fs::path> files = folder.checkpoints();
+Newest find_newest(Console& console, const RunFolder& folder) {
+  const std::vector<FoundCheckpoint> files = folder.checkpoints();
   if (files.empty()) {
     throw ConfigError(
         fmt::format("{}: expected last.vitrail, found no checkpoint; start it again with 'vitrail train "
                     "config={} out=FOLDER'",
                     folder.path().string(), folder.config().string()));
   }
+  Newest newest;
   std::exception_ptr first;
-  for (const fs::path& file : files) {
+  for (const FoundCheckpoint& file : files) {
     try {
-      format::Container::open(file).verify_all();
-      return file;
+      if (!file.head) (void)read_checkpoint_head(file.path);
+      format::Container::open(file.path).verify_all();
+      newest.checkpoint = file.path;
+      return newest;
     } catch (const format::FormatError& error) {
       if (!first) first = std::current_exception();
-      if (files.size() > 1) console.warning(fmt::format("{} is damaged: {}", file.string(), error.what()));
+      newest.damaged.push_back(file.path);
+      if (files.size() > 1)
+        console.warning(fmt::format("{} is damaged: {}", file.path.string(), error.what()));
+    } catch (const format::FileError& error) {
+      if (!first) first = std::current_exception();
+      console.warning(fmt::format("{} is left out: {}", file.path.string(), error.what()));
     }
   }
   std::rethrow_exception(first);
@@ -88,6 +101,7 @@ bool extend(TrainConfig& config, std::int64_t total_steps, std::vector<Setting>&
 struct Resumption {
   RunConfig config;
   fs::path checkpoint;
+  std::vector<fs::path> damaged;
   bool extended = false;
 };
 
@@ -96,7 +110,9 @@ Resumption read_resumption(Console& console, const RunFolder& folder,
   std::vector<Setting> settings = parse_arguments(arguments);
   allow_only(settings, "resume", allowed_settings());
   Resumption resumption;
-  resumption.checkpoint = newest_readable(console, folder);
+  Newest newest = find_newest(console, folder);
+  resumption.checkpoint = std::move(newest.checkpoint);
+  resumption.damaged = std::move(newest.damaged);
   RunConfig& config = resumption.config;
   if (fs::exists(folder.config())) apply(config, read_settings_file(folder.config()));
   config.train = read_train_config(resumption.checkpoint);
@@ -123,6 +139,20 @@ void show_position(Console& console, const Trainer& trainer, const Resumption& r
                           count_text(step % per_epoch * batch), count_text(per_epoch * batch), exact));
 }
 
+// The folder as an uninterrupted run would have left it: no damaged files among the good, last.vitrail the
+// one to go on from, and whatever the last save had no time for.
+void take_possession(Console& console, const RunFolder& folder, const Resumption& resumption,
+                     const RetentionPolicy& policy) {
+  folder.remove_temporaries();
+  folder.set_aside(resumption.damaged);
+  folder.make_last(resumption.checkpoint);
+  try {
+    folder.retain(policy);
+  } catch (const std::runtime_error& error) {
+    console.warning(fmt::format("earlier checkpoints could not be put in order: {}", error.what()));
+  }
+}
+
 ExitCode go_on(Console& console, RunFolder& folder, const Resumption& resumption) {
   const RunConfig& config = resumption.config;
   const std::unique_ptr<Backend> backend = open_device(config);
@@ -139,12 +169,12 @@ ExitCode go_on(Console& console, RunFolder& folder, const Resumption& resumption
       folder.read_status().value("arithmetic", nlohmann::ordered_json::object());
   show_position(console, trainer, resumption,
                 exactness(resumption, arithmetic_difference(before, arithmetic)));
+  take_possession(console, folder, resumption, retention(config, data));
   if (trainer.done() && !trainer.at_epoch_end()) {
     console.line(fmt::format("This run is finished. For more: vitrail resume {} {}", folder.path().string(),
                              config.train.steps > 0 ? "steps=+1000" : "epochs=+10"));
     return ExitCode::done;
   }
-  if (resumption.checkpoint != folder.last()) folder.replace_last(resumption.checkpoint);
   folder.rewind_metrics(trainer.step());
   folder.write_text("config.toml", to_toml(config));
   show_data(console, data, data_seconds);

@@ -2,38 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "engine/error.h"
 #include "format/file.h"
 
 namespace vitrail::app {
-namespace {
-
 namespace fs = std::filesystem;
-
-// `to` becomes another name of the file `from`, in one step; a copy where the file system has no links.
-void link_or_copy(const fs::path& from, const fs::path& to) {
-  const fs::path temporary = to.string() + ".new";
-  std::error_code error;
-  fs::remove(temporary, error);
-  fs::create_hard_link(from, temporary, error);
-  if (error) fs::copy_file(from, temporary, fs::copy_options::overwrite_existing);
-  fs::rename(temporary, to);
-}
-
-// Newest first: the names hold the step with leading zeros.
-std::vector<fs::path> rolling_files(const fs::path& run) {
-  std::vector<fs::path> files;
-  std::error_code error;
-  for (const fs::directory_entry& entry : fs::directory_iterator(run / "rolling", error)) {
-    if (entry.path().extension() == ".vitrail") files.push_back(entry.path());
-  }
-  std::sort(files.rbegin(), files.rend());
-  return files;
-}
-
-}  // namespace
 
 bool RunFolder::holds_run(const fs::path& path) {
   return fs::exists(path / "config.toml") || fs::exists(path / "last.vitrail");
@@ -71,14 +44,6 @@ fs::path RunFolder::next_free(const std::string& data) {
   }
 }
 
-std::vector<fs::path> RunFolder::checkpoints() const {
-  std::vector<fs::path> files;
-  if (fs::exists(last())) files.push_back(last());
-  for (const fs::path& file : rolling_files(path_))
-    files.push_back(file);
-  return files;
-}
-
 void RunFolder::write_text(const char* name, std::string_view text) const {
   format::replace_file(path_ / name, text);
 }
@@ -107,27 +72,6 @@ void RunFolder::rewind_metrics(std::int64_t step) {
     if (entry.is_object() && entry.value("step", std::int64_t{0}) <= step) kept += line + '\n';
   }
   format::replace_file(path_ / "metrics.jsonl", kept, format::Durability::fast);
-}
-
-void RunFolder::keep_last(std::int64_t step) const {
-  if (!fs::exists(last())) return;
-  fs::create_directories(path_ / "rolling");
-  link_or_copy(last(), path_ / "rolling" / fmt::format("step-{:010}.vitrail", step));
-}
-
-void RunFolder::prune(std::int64_t keep) const {
-  const std::vector<fs::path> files = rolling_files(path_);
-  for (std::size_t i = static_cast<std::size_t>(keep); i < files.size(); ++i)
-    fs::remove(files[i]);
-}
-
-void RunFolder::mark_best() const {
-  link_or_copy(last(), best());
-}
-
-void RunFolder::replace_last(const fs::path& good) const {
-  if (fs::exists(last())) fs::rename(last(), last().string() + ".damaged");
-  link_or_copy(good, last());
 }
 
 fs::path model_file(const fs::path& run_or_file, Prefer prefer) {

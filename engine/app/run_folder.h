@@ -5,16 +5,37 @@
 //   log.txt         what was printed
 //   status.json     where the run stands, replaced as a whole at each interval
 //   data.txt        what was learnt from, and images that could not be read
-//   last.vitrail    the newest checkpoint; best.vitrail: that of the best epoch; rolling/: earlier ones
+//   last.vitrail    the newest checkpoint; best.vitrail: that of the best epoch
+//   rolling/        the last few checkpoints; kept/: one of every so many steps, never deleted
 
 #include <filesystem>
 #include <fstream>
-#include <functional>
+#include <optional>
 #include <vector>
 
 #include <nlohmann/json.hpp>
 
 namespace vitrail::app {
+
+// Where a run stood when a checkpoint was written, from the file's head.
+struct CheckpointHead {
+  std::int64_t step = 0, micro = 0;
+  std::optional<double> top1;  // of the epoch that ended just then
+};
+// Throws format::FormatError when the head is damaged or the file is no checkpoint, format::FileError.
+CheckpointHead read_checkpoint_head(const std::filesystem::path& path);
+
+struct FoundCheckpoint {
+  std::filesystem::path path;
+  std::optional<CheckpointHead> head;  // nothing when it could not be read
+};
+
+// Which checkpoints stay besides last.vitrail.
+struct RetentionPolicy {
+  std::int64_t keep = 0;        // so many before the last, in rolling/
+  std::int64_t keep_every = 0;  // the first of every so many steps, in kept/; 0: none
+  bool best = false;            // the one with the highest top-1 accuracy, as best.vitrail
+};
 
 class RunFolder {
  public:
@@ -31,8 +52,9 @@ class RunFolder {
   std::filesystem::path best() const { return path_ / "best.vitrail"; }
   std::filesystem::path log() const { return path_ / "log.txt"; }
   std::filesystem::path config() const { return path_ / "config.toml"; }
-  // Newest first: last.vitrail, then rolling/.
-  std::vector<std::filesystem::path> checkpoints() const;
+  // Whatever there is, by the steps in the files' heads and not by their names: those that cannot be read
+  // first, then newest first. Several names of one file count once.
+  std::vector<FoundCheckpoint> checkpoints() const;
 
   void write_text(const char* name, std::string_view text) const;  // replaces the file in one step
   void write_status(const nlohmann::ordered_json& status) const;
@@ -42,15 +64,20 @@ class RunFolder {
   // Drops the lines of steps after `step`: a resumed run writes them again.
   void rewind_metrics(std::int64_t step);
 
-  // Before last.vitrail is replaced: keeps it as rolling/step-N.vitrail.
-  void keep_last(std::int64_t step) const;
-  void prune(std::int64_t keep) const;  // leaves the newest `keep` in rolling/
-  void mark_best() const;               // best.vitrail becomes last.vitrail
-  // Puts a damaged last.vitrail aside as last.vitrail.damaged and `good` in its place.
-  void replace_last(const std::filesystem::path& good) const;
+  // Once last.vitrail is durable: gives it its other names, makes them durable, and only then deletes what is
+  // kept no longer. It looks at files alone, so doing it again completes one that was interrupted. Throws
+  // FormatError, FileError, filesystem_error; then nothing was deleted.
+  void retain(const RetentionPolicy& policy) const;
+  // Renames damaged files to NAME.damaged, under all their names in this folder.
+  void set_aside(const std::vector<std::filesystem::path>& damaged) const;
+  void make_last(const std::filesystem::path& good) const;  // last.vitrail becomes another name of `good`
+  // What writers that were killed left behind. Only while nothing else writes here.
+  void remove_temporaries() const;
 
  private:
   explicit RunFolder(std::filesystem::path path) : path_(std::move(path)) {}
+  std::filesystem::path rolling() const { return path_ / "rolling"; }
+  std::filesystem::path kept() const { return path_ / "kept"; }
 
   std::filesystem::path path_;
   std::ofstream metrics_;

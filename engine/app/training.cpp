@@ -127,12 +127,10 @@ void TrainingLoop::finish_epoch() {
 bool TrainingLoop::save(bool best) {
   const Stopwatch watch;
   try {
-    if (config_.train.save.keep > 0 && saved_step_ >= 0) folder_.keep_last(saved_step_);
     const format::WriteResult result = trainer_.save(folder_.last());
     saved_step_ = trainer_.step();
     saved_ = true;
-    if (best) folder_.mark_best();
-    folder_.prune(config_.train.save.keep);
+    retain();
     console_.row("Saved",
                  fmt::format("{}{}  {}  {:.2f} s", folder_.last().string(), best ? " and best.vitrail" : "",
                              bytes_text(result.file_bytes), watch.seconds()));

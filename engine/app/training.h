@@ -25,6 +25,7 @@ class TrainingLoop {
   void advance();
   void finish_epoch();
   bool save(bool best);
+  void retain();
   void show_step(const StepReport& report);
   void add_step_metrics(const StepReport& report);
   ExitCode stop();
@@ -51,6 +52,8 @@ class TrainingLoop {
   std::int64_t saved_step_ = -1;  // of last.vitrail; -1: there is none
   bool saved_ = false;            // the state is on disk
 };
+
+RetentionPolicy retention(const RunConfig& config, const DataSource& data);
 
 // data.txt: what was learnt from, and the images that could not be read.
 std::string data_notes(const DataSource& data, const std::vector<std::string>& broken);

@@ -54,6 +54,16 @@ void TrainingLoop::write_data_notes() {
   }
 }
 
+// The state itself is safe when this fails.
+void TrainingLoop::retain() {
+  try {
+    folder_.retain(retention(config_, data_));
+  } catch (const std::runtime_error& error) {
+    console_.warning(fmt::format("{} is saved, but the checkpoints beside it could not be put in order: {}",
+                                 folder_.last().string(), error.what()));
+  }
+}
+
 ExitCode TrainingLoop::finish() {
   if (!saved_ && !save(false)) {
     write_status("failed");
@@ -102,6 +112,11 @@ void TrainingLoop::list_files() const {
     console_.row(label, fmt::format("{:>7}  {}", bytes_text(fs::file_size(file)), file.string()));
     label = "";
   }
+}
+
+RetentionPolicy retention(const RunConfig& config, const DataSource& data) {
+  const SaveConfig& save = config.train.save;
+  return {.keep = save.keep, .keep_every = save.keep_every, .best = data.val != nullptr};
 }
 
 std::string data_notes(const DataSource& data, const std::vector<std::string>& broken) {

@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "tests/support/app_program.h"
+#include "tests/support/checkpoint_files.h"
 #include "tests/support/data_files.h"
 #include "tests/support/temporary_folder.h"
 
@@ -47,14 +48,6 @@ std::vector<double> losses(const fs::path& run) {
     if (line.at("kind") == "step") losses.push_back(line.at("loss"));
   }
   return losses;
-}
-
-void flip_byte(const fs::path& path, std::int64_t at) {
-  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
-  file.seekg(at);
-  const char byte = static_cast<char>(file.get() ^ 0x10);
-  file.seekp(at);
-  file.put(byte);
 }
 
 }  // namespace
@@ -240,6 +233,7 @@ TEST_CASE("a damaged checkpoint is named, and the one before it stands in") {
   CHECK(work.run({"info", "run", "--verify"}).code == 0);
 
   fs::remove_all(work / "run/rolling");
+  fs::remove(work / "run/best.vitrail");
   flip_byte(work / "run/last.vitrail", 200);
   CHECK(work.run({"resume", "run"}).code == 4);
 }
