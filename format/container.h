@@ -28,6 +28,8 @@ struct WriteResult {
   std::uint64_t file_bytes = 0;
   std::string content_id;  // 32 hex digits: identifies the tensors, whatever stands around them
   double seconds = 0;
+  WriteMode mode = WriteMode::automatic;  // the one that was used
+  bool rewritten = false;                 // a first try did not get to the disk, or could not be renamed
 };
 
 // The whole file in memory order, and how it goes to disk: same contents, same bytes. Throws FileError, and

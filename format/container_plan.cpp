@@ -118,8 +118,8 @@ void ContainerPlan::place() {
     entry.first_piece = pieces_.size();
     const std::uint64_t count = std::max<std::uint64_t>(1, chunk_count(bytes.size()));
     for (std::uint64_t c = 0; c < count; ++c)
-      pieces_.push_back({entry.offset + c * kChunkBytes, chunk(bytes, c)});
-    pieces_.back().completes = entry.tensor;
+      pieces_.push_back({entry.offset + c * kChunkBytes, chunk(bytes, c), entry.tensor});
+    pieces_.back().last = true;
   }
   hashes_.resize(pieces_.size());
   file_bytes_ = align(cursor + kFooterBytes, kPage);

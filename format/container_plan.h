@@ -12,7 +12,8 @@ namespace vitrail::format {
 struct Piece {
   std::uint64_t offset = 0;  // in the file
   Bytes bytes;
-  const TensorRecord* completes = nullptr;  // the tensor whose last piece this is
+  const TensorRecord* tensor = nullptr;
+  bool last = false;  // of its tensor
 };
 
 class ContainerPlan {
@@ -25,6 +26,7 @@ class ContainerPlan {
   // In file order; empty tensors have a piece too.
   std::span<const Piece> pieces() const { return pieces_; }
   void set_hash(std::size_t piece, const Hash128& hash) { hashes_[piece] = hash; }
+  const Hash128& hash(std::size_t piece) const { return hashes_[piece]; }
 
   // Once every piece has its hash:
   void seal();

@@ -1,32 +1,55 @@
-#include <fmt/format.h>
-
-#include <algorithm>
 #include <chrono>
 
+#include "format/block_writer.h"
 #include "format/container_plan.h"
 
 namespace vitrail::format {
 namespace {
 
-// Gaps are written as zeros, not left to the file system.
-class Sequential {
- public:
-  Sequential(AtomicFile& file, std::uint64_t begin) : file_(file), at_(begin) {}
-  void put(std::uint64_t offset, Bytes bytes) {
-    static constexpr std::byte kZeros[kPage] = {};
-    while (at_ < offset) {
-      const std::uint64_t gap = std::min<std::uint64_t>(offset - at_, sizeof(kZeros));
-      file_.write(at_, Bytes(kZeros, gap));
-      at_ += gap;
-    }
-    file_.write(offset, bytes);
-    at_ = offset + bytes.size();
-  }
+using Place = AtomicFile::Place;
 
- private:
-  AtomicFile& file_;
-  std::uint64_t at_;
-};
+void write_tensors(ContainerPlan& plan, BlockWriter& out) {
+  for (std::size_t i = 0; i < plan.pieces().size(); ++i) {
+    const Piece& piece = plan.pieces()[i];
+    out.zeros(piece.offset);
+    plan.set_hash(i, out.put(piece.bytes, piece.tensor, piece.last));
+  }
+  out.zeros(plan.file_bytes() - kFooterBytes);
+  out.flush_pages();
+  out.drain();
+}
+
+void read_back(const ContainerPlan& plan, BlockWriter& out) {
+  for (std::size_t i = 0; i < plan.pieces().size(); ++i) {
+    const Piece& piece = plan.pieces()[i];
+    if (!piece.bytes.empty()) out.expect(piece.offset, piece.bytes.size(), plan.hash(i));
+  }
+  for (std::uint64_t at = 0; at < plan.head().size(); at += kChunkBytes) {
+    const Bytes part = plan.head().subspan(at, std::min(kChunkBytes, plan.head().size() - at));
+    out.expect(at, part.size(), hash128(part));
+  }
+  out.expect(plan.file_bytes() - kFooterBytes, kFooterBytes, hash128(plan.footer()));
+}
+
+WriteMode write_once(const std::filesystem::path& path, ContainerPlan& plan, const WriteOptions& options,
+                     Place place) {
+  FileSystem& files = options.files != nullptr ? *options.files : real_file_system();
+  AtomicFile file(path, plan.file_bytes(), Durability::durable, files, place);
+  BlockWriter out(file, plan.data_offset(), plan.file_bytes(), options);
+  write_tensors(plan, out);
+  plan.seal();
+  out.put_at(0, plan.head());
+  out.drain();
+  // The footer says that the file is complete. Under a temporary name nobody looks at it before it is; else
+  // it must not come to the disk before the rest.
+  if (place == Place::direct) file.sync();
+  out.put_end(plan.footer());
+  out.drain();
+  file.sync();
+  if (options.read_back) read_back(plan, out);
+  file.commit();
+  return out.mode();
+}
 
 }  // namespace
 
@@ -34,20 +57,24 @@ WriteResult write_container(const std::filesystem::path& path, const ContainerCo
                             const WriteOptions& options) try {
   const auto start = std::chrono::steady_clock::now();
   ContainerPlan plan(contents);
-  AtomicFile file(path, plan.file_bytes());
-  Sequential out(file, plan.data_offset());
-  for (std::size_t i = 0; i < plan.pieces().size(); ++i) {
-    const Piece& piece = plan.pieces()[i];
-    plan.set_hash(i, hash128(piece.bytes));
-    out.put(piece.offset, piece.bytes);
-    if (piece.completes != nullptr && options.on_consumed) options.on_consumed(*piece.completes);
+  WriteResult result;
+  for (Place place = Place::beside;;) {
+    try {
+      result.mode = write_once(path, plan, options, place);
+      break;
+    } catch (const SyncError&) {
+      if (options.on_consumed || result.rewritten) throw;
+    } catch (const RenameError&) {
+      if (options.on_consumed) throw;
+      place = Place::direct;
+    }
+    result.rewritten = true;
   }
-  plan.seal();
-  file.write(0, plan.head());
-  out.put(plan.file_bytes() - kFooterBytes, plan.footer());
-  file.commit();
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-  return {plan.file_bytes(), to_hex(plan.content_id()), elapsed.count()};
+  result.file_bytes = plan.file_bytes();
+  result.content_id = to_hex(plan.content_id());
+  result.seconds = elapsed.count();
+  return result;
 } catch (const FormatError& error) {
   throw FormatError::within(path.string() + ": not written", error);
 }

@@ -1,10 +1,7 @@
 #include "format/file.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,150 +10,174 @@
 #include <cstring>
 #include <utility>
 
+#include "format/retry.h"
+
 namespace vitrail::format {
 namespace {
-
-[[noreturn]] void fail(const std::filesystem::path& path, const char* operation, int reason) {
-  throw FileError(fmt::format("{}: cannot {}: {}", path.string(), operation, std::strerror(reason)));
-}
-
-class Descriptor {
- public:
-  explicit Descriptor(int value) : value_(value) {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  ~Descriptor() {
-    if (value_ >= 0) ::close(value_);
-  }
-  int value() const { return value_; }
-
- private:
-  int value_;
-};
 
 std::filesystem::path folder_of(const std::filesystem::path& path) {
   return path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
 }
 
+constexpr std::string_view kMark = ".tmp-";
+
 // Beside the file, hidden, and never the same twice on one machine.
 std::filesystem::path temporary_name(const std::filesystem::path& path) {
   const auto ticks = std::chrono::steady_clock::now().time_since_epoch().count();
-  return folder_of(path) / fmt::format(".{}.tmp-{:x}-{:x}", path.filename().string(), ::getpid(), ticks);
+  return folder_of(path) / fmt::format(".{}{}{:x}-{:x}", path.filename().string(), kMark, ::getpid(), ticks);
 }
 
-void require_space(const std::filesystem::path& folder, std::uint64_t bytes) {
-  struct statvfs status {};
-  if (::statvfs(folder.c_str(), &status) != 0) fail(folder, "look for free space", errno);
-  const std::uint64_t available = std::uint64_t{status.f_bavail} * status.f_frsize;
-  if (available < bytes) {
-    throw FileError(fmt::format("{}: disk full: {} bytes are needed and {} are free ({} missing)",
-                                folder.string(), bytes, available, bytes - available));
+// Whether `name` is such a name, of `path` or, for containers, of any container beside it: a run that died
+// leaves a name that no later save uses again.
+bool is_temporary(std::string_view name, const std::filesystem::path& path) {
+  const std::size_t mark = name.rfind(kMark);
+  if (name.empty() || name.front() != '.' || mark == std::string_view::npos || mark == 0) return false;
+  const std::string_view of = name.substr(1, mark - 1), nonce = name.substr(mark + kMark.size());
+  if (nonce.empty() || nonce.find_first_not_of("0123456789abcdef-") != std::string_view::npos) return false;
+  return of == path.filename().string() || (path.extension() == ".vitrail" && of.ends_with(".vitrail"));
+}
+
+void remove_abandoned(FileSystem& files, const std::filesystem::path& path) {
+  const std::filesystem::path folder = folder_of(path);
+  for (const std::string& name : files.list(folder)) {
+    if (is_temporary(name, path)) (void)files.remove_abandoned(folder / name);
   }
 }
 
-void sync_folder(const std::filesystem::path& folder) {
-  const Descriptor descriptor(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (descriptor.value() < 0) fail(folder, "open the folder", errno);
-  // Some file systems know no fsync for folders; there a rename is as durable as it gets.
-  if (::fsync(descriptor.value()) != 0 && errno != EINVAL && errno != ENOTSUP) fail(folder, "fsync", errno);
-}
-
-void write_all(int descriptor, const std::filesystem::path& path, std::uint64_t offset, Bytes bytes) {
-  while (!bytes.empty()) {
-    const std::size_t piece = std::min<std::size_t>(bytes.size(), std::size_t{8} << 20);
-    const ssize_t written = ::pwrite(descriptor, bytes.data(), piece, static_cast<off_t>(offset));
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) fail(path, "write", errno);
-    offset += static_cast<std::uint64_t>(written);
-    bytes = bytes.subspan(static_cast<std::size_t>(written));
+const char* advice(std::int64_t reason) {
+  switch (reason) {
+    case -ENOENT:
+      return " (does the folder exist?)";
+    case -EEXIST:
+      return " (its file system cannot rename; choose a name that is free)";
+    case -EACCES:
+    case -EPERM:
+    case -EROFS:
+      return " (may its folder be written to?)";
+    default:
+      return "";
   }
 }
 
-void write_new(const std::filesystem::path& temporary, const std::filesystem::path& path, Bytes bytes) {
-  const Descriptor descriptor(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
-  if (descriptor.value() < 0) fail(path, "create a file beside it", errno);
-  write_all(descriptor.value(), path, 0, bytes);
-}
-
-// The mode of the file that is replaced, else what the umask leaves of 0666 (open did that).
-void keep_mode(int descriptor, const std::filesystem::path& path) {
-  struct stat old {};
-  if (::stat(path.c_str(), &old) == 0) (void)!::fchmod(descriptor, old.st_mode & 07777);
+bool cannot_rename(int reason) {
+  return reason == -ENOSYS || reason == -EPERM || reason == -EOPNOTSUPP;
 }
 
 }  // namespace
 
-MappedFile::MappedFile(const std::filesystem::path& path) {
-  const Descriptor descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (descriptor.value() < 0) fail(path, "open", errno);
-  struct stat status {};
-  if (::fstat(descriptor.value(), &status) != 0) fail(path, "read its size", errno);
-  if (!S_ISREG(status.st_mode))
-    throw FileError(path.string() + ": expected a file, found a folder or device");
-  size_ = static_cast<std::size_t>(status.st_size);
-  if (size_ == 0) return;
-  void* mapped = ::mmap(nullptr, size_, PROT_READ, MAP_SHARED, descriptor.value(), 0);
-  if (mapped == MAP_FAILED) fail(path, "map", errno);
-  data_ = static_cast<const std::byte*>(mapped);
+AtomicFile::AtomicFile(std::filesystem::path path, std::uint64_t bytes, Durability durability,
+                       FileSystem& files, Place place)
+    : files_(files), path_(std::move(path)), durability_(durability), place_(place) {
+  remove_abandoned(files_, path_);
+  const int mode = files_.mode_of(path_);
+  if (mode >= 0 && S_ISDIR(mode)) throw FileError(path_.string() + ": expected a file, found a folder");
+  create();
+  try {
+    // The mode of the file that is replaced, else what the umask leaves of 0666 (creating it did that). Not
+    // every file system has modes.
+    if (mode >= 0) (void)files_.set_mode(handle_, mode);
+    prepare(bytes);
+  } catch (...) {
+    discard();
+    throw;
+  }
 }
 
-MappedFile::MappedFile(MappedFile&& other) noexcept
-    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
-
-MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
-  std::swap(data_, other.data_);
-  std::swap(size_, other.size_);
-  return *this;
+// A file that another process takes for left behind, in the moment before it is locked, is given up for a new
+// one.
+void AtomicFile::create() {
+  for (int tries = 0;; ++tries) {
+    temporary_ = place_ == Place::direct ? path_ : temporary_name(path_);
+    handle_ = uninterrupted([&] { return files_.create(temporary_); });
+    if (handle_ < 0) {
+      const std::int64_t reason = std::exchange(handle_, -1);
+      throw FileError(fmt::format("{}: cannot create a file in {}: {}{}", path_.string(),
+                                  folder_of(path_).string(), std::strerror(static_cast<int>(-reason)),
+                                  advice(reason)));
+    }
+    const int locked = uninterrupted([&] { return files_.lock(handle_); });
+    const bool taken = locked == -ESTALE || locked == -EWOULDBLOCK;
+    if (!taken) return;  // not every file system has locks
+    discard();
+    if (tries == 10) fail("lock the new file", locked);
+  }
 }
 
-MappedFile::~MappedFile() {
-  if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
-}
-
-AtomicFile::AtomicFile(std::filesystem::path path, std::uint64_t bytes)
-    : path_(std::move(path)), temporary_(temporary_name(path_)) {
-  require_space(folder_of(path_), bytes);
-  descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-  if (descriptor_ < 0) fail(path_, "create a file beside it", errno);
-  keep_mode(descriptor_, path_);
-  const int reason = bytes == 0 ? 0 : ::posix_fallocate(descriptor_, 0, static_cast<off_t>(bytes));
-  if (reason == 0 || reason == EOPNOTSUPP || reason == EINVAL) return;
-  ::close(descriptor_);
-  ::unlink(temporary_.c_str());
-  fail(path_, "reserve space", reason);
+void AtomicFile::prepare(std::uint64_t bytes) {
+  if (bytes == 0) return;
+  const std::int64_t available = files_.free_bytes(folder_of(path_));
+  if (available < 0) fail("look for free space", available);
+  if (static_cast<std::uint64_t>(available) < bytes) {
+    throw FileError(fmt::format("{}: disk full: {} bytes are needed and {} are free ({} missing)",
+                                path_.string(), bytes, available,
+                                bytes - static_cast<std::uint64_t>(available)));
+  }
+  const int reserved = uninterrupted([&] { return files_.reserve(handle_, bytes); });
+  if (reserved < 0) fail(fmt::format("reserve {} bytes", bytes).c_str(), reserved);
 }
 
 AtomicFile::~AtomicFile() {
-  if (descriptor_ < 0) return;
-  ::close(descriptor_);
-  ::unlink(temporary_.c_str());
+  discard();
+}
+
+void AtomicFile::discard() {
+  if (handle_ < 0) return;
+  (void)files_.remove(temporary_);
+  (void)files_.close(std::exchange(handle_, -1));
+}
+
+void AtomicFile::fail(const char* operation, std::int64_t result) const {
+  throw FileError(
+      fmt::format("{}: cannot {}: {}", path_.string(), operation, std::strerror(static_cast<int>(-result))));
 }
 
 void AtomicFile::write(std::uint64_t offset, Bytes bytes) {
-  write_all(descriptor_, path_, offset, bytes);
+  while (!bytes.empty()) {
+    const Bytes piece = bytes.first(std::min<std::size_t>(bytes.size(), std::size_t{8} << 20));
+    const std::int64_t written = uninterrupted([&] { return files_.write(handle_, offset, piece); });
+    if (written <= 0) fail("write", written < 0 ? written : -EIO);
+    offset += static_cast<std::uint64_t>(written);
+    bytes = bytes.subspan(static_cast<std::size_t>(written));
+  }
+  synced_ = false;
+}
+
+void AtomicFile::sync() {
+  const int reason = files_.sync(handle_);  // never twice, not even after an interruption
+  if (reason < 0) {
+    throw SyncError(
+        fmt::format("{}: cannot force it to the disk: {}", path_.string(), std::strerror(-reason)));
+  }
+  synced_ = true;
 }
 
 void AtomicFile::commit() {
-  if (::fsync(descriptor_) != 0) fail(path_, "fsync", errno);
-  if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail(path_, "rename into place", errno);
-  ::close(std::exchange(descriptor_, -1));
-  sync_folder(folder_of(path_));
+  if (durability_ == Durability::durable && !synced_) sync();
+  if (place_ == Place::beside) {
+    const int renamed = uninterrupted([&] { return files_.rename(temporary_, path_); });
+    if (cannot_rename(renamed))
+      throw RenameError(path_.string() + ": its file system cannot rename: " + std::strerror(-renamed));
+    if (renamed < 0) fail("rename into place", renamed);
+  }
+  const int closed = files_.close(std::exchange(handle_, -1));  // unlocks: the name is the right one by now
+  if (durability_ == Durability::fast) return;
+  const int kept = uninterrupted([&] { return files_.sync_folder(folder_of(path_)); });
+  if (kept < 0) fail("force its folder to the disk (the file is in place)", kept);
+  if (closed < 0 && closed != -EINTR) fail("close", closed);
 }
 
-void replace_file(const std::filesystem::path& path, std::string_view content, Durability durability) {
+void replace_file(const std::filesystem::path& path, std::string_view content, Durability durability,
+                  FileSystem& files) {
   const Bytes bytes = std::as_bytes(std::span(content.data(), content.size()));
-  if (durability == Durability::durable) {
-    AtomicFile file(path, bytes.size());
+  const auto replace = [&] {
+    AtomicFile file(path, bytes.size(), durability, files);
     file.write(0, bytes);
-    return file.commit();
-  }
-  const std::filesystem::path temporary = temporary_name(path);
+    file.commit();
+  };
   try {
-    write_new(temporary, path, bytes);
-    if (::rename(temporary.c_str(), path.c_str()) != 0) fail(path, "rename into place", errno);
-  } catch (const FileError&) {
-    ::unlink(temporary.c_str());
-    throw;
+    replace();
+  } catch (const SyncError&) {
+    replace();
   }
 }
 

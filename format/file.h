@@ -7,6 +7,7 @@
 
 #include "format/bytes.h"
 #include "format/error.h"
+#include "format/file_system.h"
 
 namespace vitrail::format {
 
@@ -27,31 +28,69 @@ class MappedFile {
   std::size_t size_ = 0;
 };
 
-// A new file that takes the place of `path` in one step: written beside it under a temporary name, forced to
-// the disk, renamed, and the folder forced to the disk. Until commit() returns the old file stands untouched;
-// without commit() the temporary file is removed.
-class AtomicFile {
- public:
-  // Reserves `bytes` on the disk. Throws FileError, before anything is written, when they are not free.
-  AtomicFile(std::filesystem::path path, std::uint64_t bytes);
-  AtomicFile(const AtomicFile&) = delete;
-  AtomicFile& operator=(const AtomicFile&) = delete;
-  ~AtomicFile();
-
-  void write(std::uint64_t offset, Bytes bytes);
-  void commit();
-
- private:
-  std::filesystem::path path_, temporary_;
-  int descriptor_ = -1;
-};
-
 enum class Durability : std::uint8_t {
   durable,
   fast
 };  // fast: atomic for readers, but not forced to the disk
 
+// What was written cannot be trusted to be on the disk. Trying again on the same file may lie (Linux forgets
+// which pages failed): only a new file, written from memory, helps.
+class SyncError : public FileError {
+ public:
+  using FileError::FileError;
+};
+
+// The file system cannot rename, as some object stores cannot.
+class RenameError : public FileError {
+ public:
+  using FileError::FileError;
+};
+
+// A new file that takes the place of `path` in one step: written beside it under a temporary name, forced to
+// the disk, renamed, and the folder forced to the disk. Until commit() returns the old file stands untouched;
+// without commit() the temporary file is removed. While it is written it is locked, and temporary files
+// without a lock, left by a process that died, are removed first.
+class AtomicFile {
+ public:
+  enum class Place : std::uint8_t {
+    beside,
+    direct  // under its own name, which must be free: for file systems that cannot rename
+  };
+
+  // Reserves `bytes` on the disk. Throws FileError, before anything is written, when they are not free or the
+  // file could not take its place.
+  AtomicFile(std::filesystem::path path, std::uint64_t bytes, Durability durability = Durability::durable,
+             FileSystem& files = real_file_system(), Place place = Place::beside);
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+  ~AtomicFile();
+
+  void write(std::uint64_t offset, Bytes bytes);
+  // Forces what was written to the disk. Throws SyncError. commit() does it unless it was done.
+  void sync();
+  // Throws SyncError, RenameError, FileError.
+  void commit();
+
+  const std::filesystem::path& path() const { return path_; }
+  FileSystem& files() { return files_; }
+  FileSystem::Handle handle() const { return handle_; }
+  [[noreturn]] void fail(const char* operation, std::int64_t result) const;  // throws FileError
+
+ private:
+  void create();
+  void prepare(std::uint64_t bytes);
+  void discard();
+
+  FileSystem& files_;
+  std::filesystem::path path_, temporary_;
+  const Durability durability_;
+  const Place place_;
+  FileSystem::Handle handle_ = -1;
+  bool synced_ = false;
+};
+
+// Throws FileError.
 void replace_file(const std::filesystem::path& path, std::string_view content,
-                  Durability durability = Durability::durable);
+                  Durability durability = Durability::durable, FileSystem& files = real_file_system());
 
 }  // namespace vitrail::format

@@ -3,8 +3,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
+
+struct XXH3_state_s;  // of the hash library
 
 namespace vitrail::format {
 
@@ -17,6 +20,21 @@ struct Hash128 {
 
 std::uint64_t hash64(std::span<const std::byte> bytes);
 Hash128 hash128(std::span<const std::byte> bytes);
+
+// hash128 of bytes that come in parts.
+class Hasher128 {
+ public:
+  Hasher128();
+  void add(std::span<const std::byte> bytes);
+  Hash128 take();  // and begins anew
+
+ private:
+  struct Free {
+    void operator()(XXH3_state_s* state) const;
+  };
+  std::unique_ptr<XXH3_state_s, Free> state_;
+};
+
 std::string to_hex(const Hash128& hash);  // 32 digits, high word first
 
 // Leaves of the hash tree cover this many bytes of a tensor.

@@ -3,14 +3,21 @@
 
 #include <functional>
 
+#include "format/file_system.h"
 #include "format/tensor_record.h"
 
 namespace vitrail::format {
 
 struct WriteOptions {
-  // Called, in the thread that writes, once a tensor's bytes have been read for the last time: from then on they
-  // may change. A tensor for which it was not called when writing ends or fails will not be read either.
+  WriteMode mode = WriteMode::automatic;  // one that the system refuses: the next in the enumeration
+  // Reads everything back, past the page cache where it was written so, before the file takes its place.
+  bool read_back = false;
+  // Called, in the thread that writes, once a tensor's bytes have been read for the last time: from then on
+  // they may change. A tensor for which it was not called when writing ends or fails will not be read either.
+  // With it, a file that did not get to the disk is not written a second time: the tensors are no longer what
+  // they were.
   std::function<void(const TensorRecord&)> on_consumed;
+  FileSystem* files = nullptr;  // the real one
 };
 
 }  // namespace vitrail::format

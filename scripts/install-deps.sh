@@ -8,7 +8,8 @@ packages=(
   g++ cmake ninja-build
   libeigen3-dev libdnnl-dev                                 # tensor maths, matrix products
   libprotobuf-dev protobuf-compiler libonnx-dev             # ONNX messages and checker
-  libxxhash-dev zlib1g-dev libspng-dev libturbojpeg0-dev    # hashes, IDX.gz, PNG, JPEG
+  libxxhash-dev liburing-dev                                # hashes, writes past the page cache
+  zlib1g-dev libspng-dev libturbojpeg0-dev                  # IDX.gz, PNG, JPEG
   libcli11-dev libtomlplusplus-dev nlohmann-json3-dev libfmt-dev
   doctest-dev libbenchmark-dev
   dataset-fashion-mnist                                     # the built-in default data

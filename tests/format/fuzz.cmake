@@ -11,4 +11,4 @@ add_executable(fuzz_container ${CMAKE_CURRENT_LIST_DIR}/fuzz_container.cpp
 set_target_properties(fuzz_container PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR})
 target_compile_options(fuzz_container PRIVATE -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all)
 target_link_options(fuzz_container PRIVATE -fsanitize=fuzzer,address,undefined)
-target_link_libraries(fuzz_container PRIVATE vitrail_options fmt::fmt ${XXHASH_LIBRARY} Threads::Threads)
+target_link_libraries(fuzz_container PRIVATE vitrail_options fmt::fmt ${XXHASH_LIBRARY} ${URING_LIBRARY} Threads::Threads)
