@@ -10,18 +10,28 @@
 namespace vitrail::format {
 namespace {
 
-void check_record(const TensorRecord& tensor) {
+// Bytes of a tensor as its shape and type say; of a type of a later version, which is only copied, what it
+// has.
+std::uint64_t bytes_of(const TensorRecord& tensor, bool later) {
+  const bool known = bits_of(tensor.type).has_value();
+  const std::optional<std::uint64_t> bytes = !known && later && element_count(tensor.shape)
+                                                 ? tensor.bytes.size()
+                                                 : tensor_bytes(tensor.type, tensor.shape);
+  if (!bytes)
+    throw FormatError(
+        fmt::format("tensor '{}': its shape or type breaks a limit of the format", tensor.name));
+  return *bytes;
+}
+
+void check_record(const TensorRecord& tensor, bool later) {
   const bool named = !tensor.name.empty() && tensor.name.size() <= kMaxName &&
                      is_text(std::as_bytes(std::span(tensor.name)));
   if (!named)
     throw FormatError(fmt::format("tensor '{}': expected a name of 1 to {} bytes", tensor.name, kMaxName));
-  const std::optional<std::uint64_t> bytes = tensor_bytes(tensor.type, tensor.shape);
-  if (!bytes)
-    throw FormatError(
-        fmt::format("tensor '{}': its shape or type breaks a limit of the format", tensor.name));
-  if (*bytes != tensor.bytes.size()) {
+  const std::uint64_t bytes = bytes_of(tensor, later);
+  if (tensor.alias_of.empty() && bytes != tensor.bytes.size()) {
     throw FormatError(fmt::format("tensor '{}': expected {} bytes for its shape, found {}", tensor.name,
-                                  *bytes, tensor.bytes.size()));
+                                  bytes, tensor.bytes.size()));
   }
 }
 
@@ -30,63 +40,36 @@ void append_hash(std::vector<std::byte>& out, const Hash128& hash) {
   append(out, hash.high);
 }
 
-struct Extent {
-  std::uint64_t meta_bytes, data_offset, file_bytes;
-};
-
-std::vector<std::byte> prologue(FileKind kind, const Extent& extent, const Hash128& meta,
-                                const Hash128& content) {
-  std::vector<std::byte> out;
-  for (std::uint8_t byte : kMagic)
-    append(out, byte);
-  append(out, std::uint16_t{1});  // major
-  append(out, std::uint16_t{0});  // minor
-  append(out, static_cast<std::uint32_t>(kPrologueBytes));
-  append(out, extent.file_bytes);
-  append(out, kPrologueBytes);  // meta_offset
-  append(out, extent.meta_bytes);
-  append(out, extent.data_offset);
-  append(out, extent.file_bytes - kFooterBytes - extent.data_offset);
-  append(out, std::uint64_t{0});  // required_features
-  append(out, std::uint64_t{0});  // optional_features
-  append(out, static_cast<std::uint32_t>(kind));
-  append(out, std::uint32_t{1});  // hash_alg: XXH3-128, seed 0
-  append_hash(out, meta);
-  append_hash(out, content);
-  append(out, std::uint64_t{0});
-  append(out, hash64(out));
-  return out;
-}
-
-std::vector<std::byte> footer(const Extent& extent, const Hash128& meta, const Hash128& content,
-                              std::uint64_t prologue_hash) {
-  std::vector<std::byte> out;
-  for (std::uint8_t byte : kFooterMagic)
-    append(out, byte);
-  append(out, extent.file_bytes);
-  append_hash(out, content);
-  append_hash(out, meta);
-  append(out, prologue_hash);
-  append(out, hash64(out));
-  return out;
+// A row to fill in: as it stood in the file that is copied, so that what a later version has added is kept.
+std::vector<std::byte> row_from(Bytes old, std::uint32_t size, bool later) {
+  std::vector<std::byte> row(size);
+  if (later) std::copy_n(old.begin(), std::min<std::size_t>(old.size(), size), row.begin());
+  return row;
 }
 
 }  // namespace
 
 ContainerPlan::ContainerPlan(const ContainerContents& contents) : contents_(contents) {
   sort();
-  const std::vector<std::byte> meta = metadata();
-  if (meta.size() > kMaxMetaBytes) throw FormatError("metadata: more than 256 MiB");
-  // A text that is no UTF-8 or a limit of the message that is exceeded must be found now: the file would take
-  // the place of a good one and could not be read again.
-  (void)decode_message(meta);
-  data_offset_ = align(kPrologueBytes + meta.size(), kPage);
+  tie();
+  data_offset_ = align(kPrologueBytes + metadata().size(), kPage);
   place();
+  hashes_.resize(pieces_.size());
+  // Whatever a reader would refuse must be found now: the file would take the place of a good one and could
+  // not be read again. Only the hashes are missing, and they are right by making.
+  seal();
+  if (get<std::uint64_t>(head_, 32) > kMaxMetaBytes) throw FormatError("metadata: more than 256 MiB");
+  const Refusal refusal = verify_file(head_, footer_, file_bytes_).refusal;
+  if (refusal.refused()) throw to_error(refusal);
+}
+
+bool ContainerPlan::later() const {
+  return contents_.later.minor > kMinor;
 }
 
 void ContainerPlan::sort() {
   for (const TensorRecord& tensor : contents_.tensors) {
-    check_record(tensor);
+    check_record(tensor, later());
     names_.push_back(tensor.name);
   }
   std::sort(names_.begin(), names_.end());
@@ -99,36 +82,79 @@ void ContainerPlan::sort() {
   const auto key = [](const Entry& entry) { return std::pair(entry.tensor->role, entry.name); };
   std::sort(entries_.begin(), entries_.end(),
             [&](const Entry& a, const Entry& b) { return key(a) < key(b); });
-  std::uint32_t chunks = 0;
   for (std::size_t i = 0; i < entries_.size(); ++i) {
+    entries_[i].owner = i;
     if (i > 0 && key(entries_[i - 1]) == key(entries_[i])) {
       throw FormatError(fmt::format("tensor '{}' is there twice in one role", entries_[i].tensor->name));
     }
-    entries_[i].first_chunk = chunks;
-    chunks += static_cast<std::uint32_t>(chunk_count(entries_[i].tensor->bytes.size()));
+  }
+}
+
+std::size_t ContainerPlan::target_of(const TensorRecord& alias) const {
+  const auto key = std::pair(alias.role, std::string_view(alias.alias_of));
+  const auto found =
+      std::lower_bound(entries_.begin(), entries_.end(), key, [](const Entry& entry, const auto& k) {
+        return std::pair(entry.tensor->role, std::string_view(entry.tensor->name)) < k;
+      });
+  const bool hit =
+      found != entries_.end() && found->tensor->role == alias.role && found->tensor->name == alias.alias_of;
+  const bool fits = hit && found->tensor->alias_of.empty() && found->tensor->type == alias.type &&
+                    element_count(found->tensor->shape) == element_count(alias.shape);
+  if (!fits) {
+    throw FormatError(
+        fmt::format("tensor '{}': expected '{}', whose bytes it shares, in the same role, of the same "
+                    "type and number of elements, and no alias itself",
+                    alias.name, alias.alias_of));
+  }
+  return static_cast<std::size_t>(found - entries_.begin());
+}
+
+// Tensors that share their bytes all get them from the first of them by name, whichever the caller has
+// chosen.
+void ContainerPlan::tie() {
+  std::vector<std::size_t> target(entries_.size()), first(entries_.size());
+  for (std::size_t i = 0; i < entries_.size(); ++i) {
+    target[i] = entries_[i].tensor->alias_of.empty() ? i : target_of(*entries_[i].tensor);
+    first[i] = i;
+  }
+  for (std::size_t i = 0; i < entries_.size(); ++i)
+    first[target[i]] = std::min(first[target[i]], i);
+  for (std::size_t i = 0; i < entries_.size(); ++i) {
+    entries_[i].owner = first[target[i]];
+    entries_[i].source = entries_[target[i]].tensor;
+    entries_[i].bytes = entries_[i].source->bytes;
   }
 }
 
 void ContainerPlan::place() {
   std::uint64_t cursor = data_offset_;
-  for (Entry& entry : entries_) {
-    const Bytes bytes = entry.tensor->bytes;
-    entry.offset = placed(cursor, bytes.size());
-    cursor = entry.offset + bytes.size();
+  std::uint32_t chunks = 0;
+  for (std::size_t i = 0; i < entries_.size(); ++i) {
+    Entry& entry = entries_[i];
+    if (entry.owner != i) {
+      const Entry& owner = entries_[entry.owner];
+      entry.offset = owner.offset;
+      entry.first_chunk = owner.first_chunk;
+      entry.first_piece = owner.first_piece;
+      continue;
+    }
+    entry.offset = placed(cursor, entry.bytes.size());
+    entry.first_chunk = chunks;
+    cursor = entry.offset + entry.bytes.size();
+    chunks += static_cast<std::uint32_t>(chunk_count(entry.bytes.size()));
     entry.first_piece = pieces_.size();
-    const std::uint64_t count = std::max<std::uint64_t>(1, chunk_count(bytes.size()));
+    const std::uint64_t count = std::max<std::uint64_t>(1, chunk_count(entry.bytes.size()));
     for (std::uint64_t c = 0; c < count; ++c)
-      pieces_.push_back({entry.offset + c * kChunkBytes, chunk(bytes, c), entry.tensor});
+      pieces_.push_back({entry.offset + c * kChunkBytes, chunk(entry.bytes, c), entry.source});
     pieces_.back().last = true;
   }
-  hashes_.resize(pieces_.size());
   file_bytes_ = align(cursor + kFooterBytes, kPage);
 }
 
 void ContainerPlan::hash_entries() {
   std::vector<std::byte> identity;
   for (Entry& entry : entries_) {
-    const std::uint64_t chunks = chunk_count(entry.tensor->bytes.size());
+    const std::uint64_t chunks = chunk_count(entry.bytes.size());
     const std::span<const Hash128> hashes = std::span(hashes_).subspan(entry.first_piece);
     entry.hash = chunks == 0 ? hashes.front() : hash_of(hashes.first(chunks));
     append_identity(identity, *entry.tensor, entry.hash);
@@ -137,56 +163,67 @@ void ContainerPlan::hash_entries() {
 }
 
 Vector ContainerPlan::directory() const {
-  Vector vector{32, kEntryBytes, std::vector<std::byte>(entries_.size() * kEntryBytes)};
-  const std::span<std::byte> out = vector.data;
+  Vector vector{kElemStruct, contents_.later.entry_bytes, {}};
   for (std::size_t i = 0; i < entries_.size(); ++i) {
     const Entry& entry = entries_[i];
     const TensorRecord& tensor = *entry.tensor;
-    const std::uint64_t at = i * kEntryBytes;
-    put(out, at, entry.name);
-    put(out, at + 4, static_cast<std::uint16_t>(tensor.role));
-    put(out, at + 6, static_cast<std::uint8_t>(tensor.type));
-    put(out, at + 7, static_cast<std::uint8_t>(tensor.shape.size()));
-    put(out, at + 16, entry.offset);
-    put(out, at + 24, std::uint64_t{tensor.bytes.size()});
-    for (std::size_t axis = 0; axis < tensor.shape.size(); ++axis) {
-      put(out, at + 32 + 8 * axis, static_cast<std::uint64_t>(tensor.shape[axis]));
+    std::vector<std::byte> row = row_from(tensor.entry, vector.stride, later());
+    const std::span<std::byte> out = row;
+    put(out, 0, entry.name);
+    put(out, 4, static_cast<std::uint16_t>(tensor.role));
+    put(out, 6, static_cast<std::uint8_t>(tensor.type));
+    put(out, 7, static_cast<std::uint8_t>(tensor.shape.size()));
+    put(out, 8, entry.owner == i ? 0 : EntryView::kAlias);
+    put(out, 12, static_cast<std::uint32_t>(entry.owner == i ? 0 : entry.owner));
+    put(out, 16, entry.offset);
+    put(out, 24, std::uint64_t{entry.bytes.size()});
+    for (std::size_t axis = 0; axis < kMaxRank; ++axis) {
+      const std::int64_t extent = axis < tensor.shape.size() ? tensor.shape[axis] : 0;
+      put(out, 32 + 8 * axis, static_cast<std::uint64_t>(extent));
     }
-    put(out, at + 96, entry.hash.low);
-    put(out, at + 104, entry.hash.high);
-    put(out, at + 112, entry.first_chunk);
-    put(out, at + 116, static_cast<std::uint32_t>(chunk_count(tensor.bytes.size())));
+    put(out, 96, entry.hash.low);
+    put(out, 104, entry.hash.high);
+    put(out, 112, entry.first_chunk);
+    put(out, 116, static_cast<std::uint32_t>(chunk_count(entry.bytes.size())));
+    vector.data.insert(vector.data.end(), row.begin(), row.end());
   }
   return vector;
 }
 
 Vector ContainerPlan::roles() const {
-  Vector vector{32, kRoleBytes, {}};
+  Vector vector{kElemStruct, contents_.later.role_bytes, {}};
   for (std::size_t first = 0; first < entries_.size();) {
     const Role role = entries_[first].tensor->role;
-    std::size_t end = first;
+    std::size_t end = first, last = first;  // last: of those with bytes of their own
     std::vector<Hash128> hashes;
-    while (end < entries_.size() && entries_[end].tensor->role == role)
-      hashes.push_back(entries_[end++].hash);
-    append(vector.data, static_cast<std::uint16_t>(role));
-    append(vector.data, std::uint16_t{0});
-    append(vector.data, static_cast<std::uint32_t>(first));
-    append(vector.data, static_cast<std::uint32_t>(end - first));
-    append(vector.data, std::uint32_t{0});
-    append(vector.data, entries_[first].offset);
-    append(vector.data, entries_[end - 1].offset + entries_[end - 1].tensor->bytes.size());
-    append_hash(vector.data, hash_of(hashes));
+    for (; end < entries_.size() && entries_[end].tensor->role == role; ++end) {
+      hashes.push_back(entries_[end].hash);
+      if (entries_[end].owner == end) last = end;
+    }
+    const auto old = contents_.later.role_rows.find(role);
+    const bool known = old != contents_.later.role_rows.end();
+    std::vector<std::byte> row = row_from(known ? Bytes(old->second) : Bytes(), vector.stride, later());
+    const std::span<std::byte> out = row;
+    const Hash128 hash = hash_of(hashes);
+    put(out, 0, static_cast<std::uint16_t>(role));
+    put(out, 4, static_cast<std::uint32_t>(first));
+    put(out, 8, static_cast<std::uint32_t>(end - first));
+    put(out, 16, entries_[first].offset);
+    put(out, 24, entries_[last].offset + entries_[last].bytes.size());
+    put(out, 32, hash.low);
+    put(out, 40, hash.high);
+    vector.data.insert(vector.data.end(), row.begin(), row.end());
     first = end;
   }
   return vector;
 }
 
 Vector ContainerPlan::chunk_hashes() const {
-  Vector vector{32, kHashBytes, {}};
-  for (const Entry& entry : entries_) {
-    const std::uint64_t chunks = chunk_count(entry.tensor->bytes.size());
-    for (std::uint64_t c = 0; c < chunks; ++c)
-      append_hash(vector.data, hashes_.empty() ? Hash128{} : hashes_[entry.first_piece + c]);
+  Vector vector{kElemStruct, kHashBytes, {}};
+  for (std::size_t i = 0; i < entries_.size(); ++i) {
+    if (entries_[i].owner != i) continue;
+    for (std::uint64_t c = 0; c < chunk_count(entries_[i].bytes.size()); ++c)
+      append_hash(vector.data, hashes_.empty() ? Hash128{} : hashes_[entries_[i].first_piece + c]);
   }
   return vector;
 }
@@ -203,10 +240,17 @@ std::vector<std::byte> ContainerPlan::metadata() const {
 void ContainerPlan::seal() {
   hash_entries();
   const std::vector<std::byte> meta = metadata();
-  const Hash128 meta_hash = hash128(meta);
-  const Extent extent{meta.size(), data_offset_, file_bytes_};
-  head_ = prologue(contents_.kind, extent, meta_hash, content_id_);
-  footer_ = format::footer(extent, meta_hash, content_id_, get<std::uint64_t>(head_, kPrologueBytes - 8));
+  head_ = encode_prologue({.minor = contents_.later.minor,
+                           .kind = contents_.kind,
+                           .file_bytes = file_bytes_,
+                           .meta_bytes = meta.size(),
+                           .data_offset = data_offset_,
+                           .required_features = 0,
+                           .optional_features = contents_.later.optional_features,
+                           .reserved = contents_.later.reserved,
+                           .meta_hash = hash128(meta),
+                           .content_id = content_id_});
+  footer_ = encode_footer(head_);
   head_.insert(head_.end(), meta.begin(), meta.end());
   head_.resize(data_offset_);
 }

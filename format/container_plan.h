@@ -37,13 +37,19 @@ class ContainerPlan {
  private:
   struct Entry {
     const TensorRecord* tensor = nullptr;
-    std::uint32_t name = 0;  // index into names_
+    std::uint32_t name = 0;                // index into names_
+    std::size_t owner = 0;                 // the entry that has its bytes: itself, unless it is an alias
+    const TensorRecord* source = nullptr;  // the record that brought the bytes
+    Bytes bytes = {};
     std::uint64_t offset = 0;
     Hash128 hash;
     std::uint32_t first_chunk = 0;
     std::size_t first_piece = 0;
   };
+  bool later() const;
   void sort();
+  void tie();
+  std::size_t target_of(const TensorRecord& alias) const;
   void place();
   void hash_entries();
   Vector directory() const;

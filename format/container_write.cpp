@@ -2,6 +2,7 @@
 
 #include "format/block_writer.h"
 #include "format/container_plan.h"
+#include "format/file.h"
 
 namespace vitrail::format {
 namespace {

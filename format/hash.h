@@ -3,11 +3,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <string>
-
-struct XXH3_state_s;  // of the hash library
 
 namespace vitrail::format {
 
@@ -21,7 +18,7 @@ struct Hash128 {
 std::uint64_t hash64(std::span<const std::byte> bytes);
 Hash128 hash128(std::span<const std::byte> bytes);
 
-// hash128 of bytes that come in parts.
+// hash128 of bytes that come in parts. Holds its state in itself: nothing is allocated.
 class Hasher128 {
  public:
   Hasher128();
@@ -29,10 +26,7 @@ class Hasher128 {
   Hash128 take();  // and begins anew
 
  private:
-  struct Free {
-    void operator()(XXH3_state_s* state) const;
-  };
-  std::unique_ptr<XXH3_state_s, Free> state_;
+  alignas(64) std::byte state_[576];
 };
 
 std::string to_hex(const Hash128& hash);  // 32 digits, high word first

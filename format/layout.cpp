@@ -2,9 +2,8 @@
 
 namespace vitrail::format {
 
-std::optional<std::uint64_t> tensor_bytes(ElementType type, std::span<const std::int64_t> shape) {
-  const std::optional<int> bits = bits_of(type);
-  if (!bits || shape.size() > kMaxRank) return std::nullopt;
+std::optional<std::uint64_t> element_count(std::span<const std::int64_t> shape) {
+  if (shape.size() > kMaxRank) return std::nullopt;
   std::uint64_t elements = 1;
   for (std::int64_t extent : shape) {
     if (extent < 0 || static_cast<std::uint64_t>(extent) > kMaxExtent) return std::nullopt;
@@ -15,7 +14,14 @@ std::optional<std::uint64_t> tensor_bytes(ElementType type, std::span<const std:
     }
     elements = product;
   }
-  const std::uint64_t total = elements * static_cast<std::uint64_t>(*bits);  // at most 2^48 · 2^7
+  return elements;
+}
+
+std::optional<std::uint64_t> tensor_bytes(ElementType type, std::span<const std::int64_t> shape) {
+  const std::optional<int> bits = bits_of(type);
+  const std::optional<std::uint64_t> elements = element_count(shape);
+  if (!bits || !elements) return std::nullopt;
+  const std::uint64_t total = *elements * static_cast<std::uint64_t>(*bits);  // at most 2^48 · 2^7
   const bool whole = total % 8 == 0 && (*bits >= 8 || shape.empty() || shape.back() % 2 == 0);
   if (!whole || total / 8 > kMaxTensorBytes) return std::nullopt;
   return total / 8;

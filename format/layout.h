@@ -34,6 +34,9 @@ inline Bytes chunk(Bytes tensor, std::uint64_t index) {
   return tensor.subspan(begin, std::min(kChunkBytes, tensor.size() - begin));
 }
 
+// Elements of a shape, or nothing when it breaks a limit of the format.
+std::optional<std::uint64_t> element_count(std::span<const std::int64_t> shape);
+
 // Bytes of a dense tensor, or nothing when the shape or type breaks a limit of the format.
 std::optional<std::uint64_t> tensor_bytes(ElementType type, std::span<const std::int64_t> shape);
 

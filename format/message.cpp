@@ -5,16 +5,9 @@
 namespace vitrail::format {
 namespace {
 
-enum FieldType : std::uint8_t {
-  kU64 = 1,
-  kI64 = 2,
-  kF64 = 3,
-  kBool = 4,
-  kTable = 16,
-  kVector = 17,
-  kStrings = 18,
-  kText = 19
-};
+constexpr std::uint8_t code(FieldType type) {
+  return static_cast<std::uint8_t>(type);
+}
 
 template <class T>
 Vector packed(std::uint16_t elem_type, const std::vector<T>& values) {
@@ -39,34 +32,34 @@ std::vector<T> unpacked(const Vector& vector, std::uint16_t elem_type, const cha
 }  // namespace
 
 void Table::set(Id id, std::uint64_t value) {
-  set(id, Value{kU64, 0, value});
+  set(id, Value{code(FieldType::u64), 0, value});
 }
 void Table::set(Id id, std::int64_t value) {
-  set(id, Value{kI64, 0, value});
+  set(id, Value{code(FieldType::i64), 0, value});
 }
 void Table::set(Id id, double value) {
-  set(id, Value{kF64, 0, value});
+  set(id, Value{code(FieldType::f64), 0, value});
 }
 void Table::set(Id id, bool value) {
-  set(id, Value{kBool, 0, value});
+  set(id, Value{code(FieldType::boolean), 0, value});
 }
 void Table::set(Id id, std::string value) {
-  set(id, Value{kText, 0, std::move(value)});
+  set(id, Value{code(FieldType::text), 0, std::move(value)});
 }
 void Table::set(Id id, std::vector<std::string> value) {
-  set(id, Value{kStrings, 0, std::move(value)});
+  set(id, Value{code(FieldType::strings), 0, std::move(value)});
 }
 void Table::set(Id id, Vector value) {
-  set(id, Value{kVector, 0, std::move(value)});
+  set(id, Value{code(FieldType::vector), 0, std::move(value)});
 }
 void Table::set(Id id, const std::vector<double>& value) {
-  set(id, packed(10, value));
+  set(id, packed(kElemF64, value));
 }
 void Table::set(Id id, const std::vector<std::uint64_t>& value) {
-  set(id, packed(4, value));
+  set(id, packed(kElemU64, value));
 }
 void Table::set(Id id, Table value) {
-  set(id, Value{kTable, 0, std::make_shared<const Table>(std::move(value))});
+  set(id, Value{code(FieldType::table), 0, std::make_shared<const Table>(std::move(value))});
 }
 void Table::set(Id id, Value value) {
   fields_.insert_or_assign(id, std::move(value));
@@ -107,10 +100,10 @@ const Table& Table::table(Id id, const char* name) const {
   return *content<std::shared_ptr<const Table>>(id, name);
 }
 std::vector<double> Table::f64s(Id id, const char* name) const {
-  return unpacked<double>(vector(id, name), 10, name);
+  return unpacked<double>(vector(id, name), kElemF64, name);
 }
 std::vector<std::uint64_t> Table::u64s(Id id, const char* name) const {
-  return unpacked<std::uint64_t>(vector(id, name), 4, name);
+  return unpacked<std::uint64_t>(vector(id, name), kElemU64, name);
 }
 
 }  // namespace vitrail::format

@@ -11,6 +11,7 @@
 
 #include "format/bytes.h"
 #include "format/error.h"
+#include "format/message_view.h"
 
 namespace vitrail::format {
 
@@ -81,5 +82,6 @@ class Table {
 
 std::vector<std::byte> encode_message(const Table& root);  // a multiple of 8 bytes
 Table decode_message(Bytes block);                         // verifies rules V10 to V18
+Table tree_of(const TableView& table);                     // of a verified block
 
 }  // namespace vitrail::format

@@ -93,6 +93,11 @@ struct TensorRecord {
   ElementType type = ElementType::f32;
   std::vector<std::int64_t> shape;   // row-major, dense, at most 8 axes
   std::span<const std::byte> bytes;  // little-endian elements; owned by whoever made the record
+  // Of a tied weight: the tensor of the same role, type and number of elements whose bytes it shares. When
+  // written, its own bytes are not looked at; the file gives the bytes to whichever name comes first.
+  std::string alias_of = {};
+  // The directory entry it was read from: a copy keeps what a later version has put there.
+  std::span<const std::byte> entry = {};
 };
 
 }  // namespace vitrail::format

@@ -7,6 +7,7 @@
 
 #include "engine/evaluate.h"
 #include "format/error.h"
+#include "format/file.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/tiny_vit.h"
 

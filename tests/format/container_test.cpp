@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "format/file.h"
 #include "format/layout.h"
 #include "tests/support/format_file.h"
 
@@ -297,24 +298,27 @@ TEST_CASE("a chunk exchanged together with its hash is found by the hash of its 
   CHECK(test::refusal_message(big.file).find("list of chunks") != std::string::npos);
 }
 
-TEST_CASE("V33: a model and a checkpoint have the sections their readers need") {
-  const TemporaryFolder folder;
+TEST_CASE("V33: a model and a checkpoint without the sections their readers need are not written") {
   const auto refused_without = [&](FileKind kind, const std::vector<Table::Id>& ids, Table::Id left_out) {
     ContainerContents contents = tiny_contents();
     contents.kind = kind;
     for (Table::Id id : ids) {
-      if (id != left_out) contents.root.set(id, Table());
+      if (id == left_out) continue;
+      if (id == 10) {
+        contents.root.set(id, Vector{32, 56, {}});
+      } else {
+        contents.root.set(id, Table());
+      }
     }
-    write_container(folder / "x.vitrail", contents);
-    return test::refusal_at_open(file_bytes(folder / "x.vitrail"));
+    return refused(contents);
   };
   const std::vector<Table::Id> model{2, 13}, checkpoint{2, 7, 8, 10, 11, 13};
   CHECK(refused_without(FileKind::model, model, 0) == "");
   CHECK(refused_without(FileKind::checkpoint, checkpoint, 0) == "");
   for (Table::Id id : model)
-    CHECK(refused_without(FileKind::model, model, id) == "V33");
+    CHECK(refused_without(FileKind::model, model, id).find("[V33]") != std::string::npos);
   for (Table::Id id : checkpoint)
-    CHECK(refused_without(FileKind::checkpoint, checkpoint, id) == "V33");
+    CHECK(refused_without(FileKind::checkpoint, checkpoint, id).find("[V33]") != std::string::npos);
 }
 
 TEST_CASE("copying a file keeps what a newer version put into its metadata") {
