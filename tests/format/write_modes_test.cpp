@@ -7,6 +7,7 @@
 #include <set>
 
 #include "format/container.h"
+#include "format/file.h"
 #include "format/hash.h"
 #include "tests/support/format_file.h"
 #include "tests/support/uneven_tensors.h"
