@@ -84,7 +84,9 @@ inline constexpr RuleText kRules[] = {
      "an alias names an earlier owner in its role, and has its type, elements, place and hash"},
     {Rule::V29, "V29", "the role table equals the directory"},
     {Rule::V30, "V30", "content_id"},
-    {Rule::V31, "V31", "sharded sets (version 1.0: none)"},
+    {Rule::V31, "V31",
+     "of a shard and an index: root fields 16 and 17 (section 9); "
+     "slices lie inside their tensors and, in an index, cover each once"},
     {Rule::V32, "V32",
      "optimizer groups name parameters, each at most once; moments have the shape of their parameter"},
     {Rule::V33, "V33", "the sections that the kind of file requires are there with their types"},

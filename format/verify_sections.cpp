@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "format/sections.h"
+#include "format/slices.h"
 #include "format/verify.h"
 
 namespace vitrail::format {
@@ -28,9 +29,9 @@ constexpr Section kSections[] = {
      "root field 11, data order: expected a table"}};
 
 Refusal check_kind(const FileView& file) {
-  const FileKind kind = file.prologue.kind;
-  if (kind == FileKind::shard || kind == FileKind::shard_index)
-    return refuse(Rule::V31, "sharded sets are not supported by this build");
+  FileKind kind = file.prologue.kind;  // whose sections there must be
+  const Refusal refusal = verify_slices(file, kind);
+  if (refusal.refused()) return refusal;
   for (const Section& section : kSections) {
     if (kind >= section.from && !file.root.find(section.id, section.type))
       return refuse(Rule::V33, section.refusal);
