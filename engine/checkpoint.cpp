@@ -144,23 +144,6 @@ Table ema_table(const TrainConfig& config, const TrainProgress& progress) {
   return table;
 }
 
-Table root_table(const TrainConfig& config, std::int64_t total_steps, const DataIdentity& data,
-                 const TrainProgress& progress, const CheckpointTensors& tensors) {
-  Table root, user;
-  user.set(section::user::kSettings, to_settings(config));
-  root.set(section::kProducer, producer());
-  root.set(section::kModel, to_table(config.model, config.dtype));
-  root.set(section::kInput, to_table(config.input, data.labels));
-  root.set(section::kOptimizer, optimizer_table(config, progress, tensors.weights));
-  root.set(section::kSchedule, schedule_table(config, progress, total_steps));
-  root.set(section::kRng, rng_vector(config, progress));
-  root.set(section::kDataOrder, data_table(config, data, progress));
-  root.set(section::kHistory, history_table(progress));
-  if (tensors.ema) root.set(section::kEma, ema_table(config, progress));
-  root.set(section::kUser, std::move(user));
-  return root;
-}
-
 format::Container open_checkpoint(const std::filesystem::path& path) {
   format::Container file = format::Container::open(path);
   if (file.kind() != format::FileKind::checkpoint) {
@@ -204,22 +187,46 @@ void require_same_data(const std::string& name, const Table& table, const DataId
 
 }  // namespace
 
+std::vector<RoleSet> checkpoint_sets(const CheckpointTensors& tensors, bool mid_step) {
+  std::vector<RoleSet> sets{{Role::parameter, &tensors.weights}};
+  if (tensors.ema) sets.push_back({Role::ema_parameter, tensors.ema});
+  sets.push_back({Role::first_moment, &tensors.first_moment});
+  sets.push_back({Role::second_moment, &tensors.second_moment});
+  if (mid_step) sets.push_back({Role::accumulated_gradient, &tensors.grads});
+  return sets;
+}
+
+Table checkpoint_root(const TrainConfig& config, std::int64_t total_steps, const DataIdentity& data,
+                      const TrainProgress& progress, const CheckpointTensors& tensors) {
+  Table root, user;
+  std::vector<std::string> settings = to_settings(config);
+  std::erase_if(settings, [](const std::string& setting) { return setting.starts_with("save.mode="); });
+  user.set(section::user::kSettings, std::move(settings));
+  root.set(section::kProducer, producer());
+  root.set(section::kModel, to_table(config.model, config.dtype));
+  root.set(section::kInput, to_table(config.input, data.labels));
+  root.set(section::kOptimizer, optimizer_table(config, progress, tensors.weights));
+  root.set(section::kSchedule, schedule_table(config, progress, total_steps));
+  root.set(section::kRng, rng_vector(config, progress));
+  root.set(section::kDataOrder, data_table(config, data, progress));
+  root.set(section::kHistory, history_table(progress));
+  if (tensors.ema) root.set(section::kEma, ema_table(config, progress));
+  root.set(section::kUser, std::move(user));
+  return root;
+}
+
 format::WriteResult save_checkpoint(const std::filesystem::path& path, const Backend& backend,
                                     const TrainConfig& config, std::int64_t total_steps,
                                     const DataIdentity& data, const TrainProgress& progress,
                                     const CheckpointTensors& tensors) {
+  format::ContainerContents file{.kind = format::FileKind::checkpoint,
+                                 .root = checkpoint_root(config, total_steps, data, progress, tensors),
+                                 .tensors = {}};
   std::vector<HostTensors> sets;
   sets.reserve(5);
-  sets.emplace_back(backend, tensors.weights, Role::parameter);
-  sets.emplace_back(backend, tensors.first_moment, Role::first_moment);
-  sets.emplace_back(backend, tensors.second_moment, Role::second_moment);
-  if (tensors.ema) sets.emplace_back(backend, *tensors.ema, Role::ema_parameter);
-  if (progress.micro > 0) sets.emplace_back(backend, tensors.grads, Role::accumulated_gradient);
-  format::ContainerContents file{.kind = format::FileKind::checkpoint,
-                                 .root = root_table(config, total_steps, data, progress, tensors),
-                                 .tensors = {}};
-  for (const HostTensors& set : sets) {
-    const std::vector<format::TensorRecord> records = set.records();
+  for (const RoleSet& set : checkpoint_sets(tensors, progress.micro > 0)) {
+    const std::vector<format::TensorRecord> records =
+        sets.emplace_back(backend, *set.params, set.role).records();
     file.tensors.insert(file.tensors.end(), records.begin(), records.end());
   }
   return format::write_container(path, file);

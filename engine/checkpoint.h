@@ -27,6 +27,17 @@ struct DataIdentity {
   std::vector<std::string> labels;
 };
 
+// The sets that a checkpoint holds, in the order of their roles.
+struct RoleSet {
+  format::Role role;
+  const ParamSet* params;
+};
+std::vector<RoleSet> checkpoint_sets(const CheckpointTensors& tensors, bool mid_step);
+
+// All of a checkpoint but its tensors. It does not tell how the file was written (save.mode).
+format::Table checkpoint_root(const TrainConfig& config, std::int64_t total_steps, const DataIdentity& data,
+                              const TrainProgress& progress, const CheckpointTensors& tensors);
+
 format::WriteResult save_checkpoint(const std::filesystem::path& path, const Backend& backend,
                                     const TrainConfig& config, std::int64_t total_steps,
                                     const DataIdentity& data, const TrainProgress& progress,

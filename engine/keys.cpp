@@ -97,6 +97,10 @@ void add_upkeep_keys(std::vector<Key>& rows) {
   rows.push_back(switched("ema.warmup", VITRAIL_FIELD(ema.warmup), "begin with a faster average"));
   rows.push_back(whole("save.every_steps", VITRAIL_FIELD(save.every_steps), {0, kNoWholeLimit},
                        "a checkpoint every so many steps besides the end of each epoch; 0: only there"));
+  rows.push_back(choice("save.mode", VITRAIL_FIELD(save.mode),
+                        {SaveMode::staged, SaveMode::barrier, SaveMode::sync},
+                        "staged: copied, then written behind; barrier: written behind without a copy; sync: "
+                        "training waits"));
   rows.push_back(whole("save.keep", VITRAIL_FIELD(save.keep), {0, 1'000'000},
                        "earlier checkpoints to keep in rolling/, beside last and best"));
   rows.push_back(

@@ -3,6 +3,7 @@
 
 #include "engine/param_set.h"
 #include "engine/train_config.h"
+#include "engine/update_gate.h"
 
 namespace vitrail {
 
@@ -14,14 +15,21 @@ class Optimizer {
   // √Σ grad² over all parameters.
   double grad_norm(const ParamSet& grads);
 
-  // One update with gradients whose norm is the last grad_norm(). step counts from 1. ema may be null.
+  // One update with gradients whose norm is the last grad_norm(). step counts from 1. ema may be null. No
+  // parameter is touched before the gate lets it; in which order that happens does not change a bit.
   void step(const ParamSet& weights, const ParamSet& grads, const ParamSet* ema, std::int64_t step, double lr,
-            double ema_decay);
+            double ema_decay, UpdateGate* gate = nullptr);
 
   const ParamSet& first_moment() const { return first_moment_; }
   const ParamSet& second_moment() const { return second_moment_; }
 
  private:
+  struct Range {
+    std::int64_t begin = 0, end = 0;  // elements of a set
+  };
+  static std::vector<Range> joined(const ParamSet& weights, std::span<const std::size_t> parameters);
+  std::vector<AdamSegment> segments_in(const Range& range) const;
+
   Backend& backend_;
   OptimizerConfig options_;
   ParamSet first_moment_, second_moment_;

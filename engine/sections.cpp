@@ -184,22 +184,29 @@ std::vector<std::int64_t> extents(const Shape& shape) {
 
 }  // namespace
 
+format::TensorRecord record_of(const ParamTensor& tensor, format::Role role) {
+  return {.name = tensor.spec.name,
+          .role = role,
+          .type = element_type(tensor.view.dtype),
+          .shape = extents(tensor.spec.shape),
+          .bytes = {}};
+}
+
 HostTensors::HostTensors(const Backend& backend, const ParamSet& params, format::Role role)
-    : params_(params), role_(role), bytes_(params.bytes()) {
-  backend.download(bytes_.data(), params.flat(), bytes_.size());
+    : params_(params), role_(role), data_(backend.host_bytes(params.flat())) {
+  if (data_ != nullptr) return;
+  downloaded_.resize(params.bytes());
+  backend.download(downloaded_.data(), params.flat(), downloaded_.size());
+  data_ = downloaded_.data();
 }
 
 std::vector<format::TensorRecord> HostTensors::records() const {
   std::vector<format::TensorRecord> records;
   const std::size_t size = size_of(params_.dtype());
   for (const ParamTensor& tensor : params_.tensors()) {
-    const std::size_t count = static_cast<std::size_t>(tensor.spec.shape.elements());
-    records.push_back(
-        {.name = tensor.spec.name,
-         .role = role_,
-         .type = element_type(params_.dtype()),
-         .shape = extents(tensor.spec.shape),
-         .bytes = std::span(bytes_).subspan(static_cast<std::size_t>(tensor.offset) * size, count * size)});
+    records.push_back(record_of(tensor, role_));
+    records.back().bytes = {data_ + static_cast<std::size_t>(tensor.offset) * size,
+                            static_cast<std::size_t>(tensor.spec.shape.elements()) * size};
   }
   return records;
 }

@@ -18,7 +18,11 @@ InputConfig input_config_from(const format::Table& table);
 std::string producer();  // "vitrail 0.1.0"
 format::ElementType element_type(DType dtype);
 
-// A ParamSet's values on the host, and the records that point into them.
+// What a file says of a tensor; its bytes are yet to be set.
+format::TensorRecord record_of(const ParamTensor& tensor, format::Role role);
+
+// A ParamSet's values on the host, and the records that point to them: where they stand if the host can read
+// them there, else downloaded.
 class HostTensors {
  public:
   HostTensors(const Backend& backend, const ParamSet& params, format::Role role);
@@ -27,7 +31,8 @@ class HostTensors {
  private:
   const ParamSet& params_;
   format::Role role_;
-  std::vector<std::byte> bytes_;
+  std::vector<std::byte> downloaded_;
+  const std::byte* data_ = nullptr;
 };
 
 // Strict: tensors of `role` in the file and in params must be the same by name, shape and type. Throws

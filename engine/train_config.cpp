@@ -39,4 +39,16 @@ const char* name_of(AdamKind kind) {
   return kind == AdamKind::adam ? "adam" : "adamw";
 }
 
+const char* name_of(SaveMode mode) {
+  switch (mode) {
+    case SaveMode::staged:
+      return "staged";
+    case SaveMode::barrier:
+      return "barrier";
+    case SaveMode::sync:
+      return "sync";
+  }
+  return "?";
+}
+
 }  // namespace vitrail

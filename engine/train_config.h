@@ -32,7 +32,15 @@ struct EmaConfig {
   friend bool operator==(const EmaConfig&, const EmaConfig&) = default;
 };
 
+// How a checkpoint is made while training goes on; the file is the same.
+enum class SaveMode : std::uint8_t {
+  staged,   // the state is copied to memory set aside for it, and written behind
+  barrier,  // written behind without a copy: a tensor's update waits until the tensor is written
+  sync,     // training waits for the file
+};
+
 struct SaveConfig {
+  SaveMode mode = SaveMode::staged;
   std::int64_t every_steps = 0;  // besides the end of each epoch; 0: only there
   std::int64_t keep = 0;         // how many earlier checkpoints stay in rolling/, beside last and best
   std::int64_t keep_every = 0;   // the first checkpoint of every so many steps stays in kept/; 0: none
@@ -65,5 +73,6 @@ struct TrainConfig {
 };
 
 const char* name_of(AdamKind kind);  // "adam", "adamw"
+const char* name_of(SaveMode mode);  // "staged", "barrier", "sync"
 
 }  // namespace vitrail

@@ -70,6 +70,8 @@ class Backend {
   virtual void copy(Out to, In from) = 0;                                 // device to device
   virtual void upload(Out to, const void* from, std::size_t bytes) = 0;   // host to device
   virtual void download(void* to, In from, std::size_t bytes) const = 0;  // device to host
+  // Where the host can read the view as it stands; null on a device with memory of its own.
+  virtual const std::byte* host_bytes(In view) const = 0;
 
   // Throws Error when the op's contract is broken or the device cannot compute in the op's dtype.
   template <class Op>

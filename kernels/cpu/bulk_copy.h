@@ -1,0 +1,14 @@
+#pragma once
+// Copies of many megabytes: by all threads, past the caches, which the copy would only empty of what the next
+// op needs.
+
+#include <cstddef>
+
+#include "kernels/cpu/thread_pool.h"
+
+namespace vitrail::cpu {
+
+// The two ranges do not overlap.
+void bulk_copy(ThreadPool& pool, void* to, const void* from, std::size_t bytes);
+
+}  // namespace vitrail::cpu
