@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cassert>
 #include <cmath>
 
 #include "engine/checkpoint.h"
@@ -46,7 +47,8 @@ double ema_decay_at(const EmaConfig& ema, std::int64_t update) {
 }  // namespace
 
 struct Trainer::State {
-  State(Backend& backend_in, const TrainConfig& config_in, const DataSource& data_in, int data_threads_in)
+  State(Backend& backend_in, const TrainConfig& config_in, const DataSource& data_in, int data_threads_in,
+        ContainerWriter writer)
       : backend(backend_in),
         steps_per_epoch(checked_steps_per_epoch(config_in, data_in)),
         total_steps(planned_steps(config_in, steps_per_epoch)),
@@ -64,12 +66,11 @@ struct Trainer::State {
                 .threads = data_threads,
                 .ahead = 4,
                 .train = true,
-                .seed = config.seed}) {
+                .seed = config.seed}),
+        ema(config.ema.decay > 0 ? std::make_unique<ParamSet>(backend, config.model, config.dtype) : nullptr),
+        saver(backend, config.save.mode, tensors(), config.accumulate > 1, std::move(writer)) {
     init_params(backend, config.model, weights, config.seed);
-    if (config.ema.decay > 0) {
-      ema = std::make_unique<ParamSet>(backend, config.model, config.dtype);
-      backend.copy(ema->flat(), weights.flat());
-    }
+    if (ema) backend.copy(ema->flat(), weights.flat());
     if (data.val) {
       classifier = std::make_unique<Classifier>(backend, config.model, ema ? *ema : weights, micro_samples);
     }
@@ -103,10 +104,11 @@ struct Trainer::State {
   std::int64_t micro_samples;
   ParamSet weights, grads;
   Optimizer optimizer;
-  std::unique_ptr<ParamSet> ema;
   Vit vit;
   MicroBatch micro;
   Loader loader;
+  std::unique_ptr<ParamSet> ema;
+  CheckpointSaver saver;  // reads the tensors above
   std::unique_ptr<Classifier> classifier;
   std::vector<float> host_targets, host_losses;
   TrainProgress progress;
@@ -151,7 +153,7 @@ StepReport Trainer::State::finish_step() {
   report.grad_norm = optimizer.grad_norm(grads);
   require_finite(report.grad_norm, "gradient norm");
   report.step = progress.step + 1;
-  optimizer.step(weights, grads, ema.get(), report.step, report.lr, ema_decay_at(config.ema, progress.step));
+  optimizer.step(weights, grads, ema.get(), report.step, report.lr, ema_decay_at(config.ema, progress.step), &saver.gate());
   progress.step = report.step;
   progress.micro = 0;
   progress.step_loss = 0;
@@ -167,25 +169,50 @@ void Trainer::State::require_finite(double value, const char* what) const {
                   what, value, progress.step + 1));
 }
 
-Trainer::Trainer(Backend& backend, const TrainConfig& config, const DataSource& data, int data_threads)
-    : state_(std::make_unique<State>(backend, config, data, data_threads)) {}
+Trainer::Trainer(Backend& backend, const TrainConfig& config, const DataSource& data, int data_threads,
+                 ContainerWriter writer)
+    : state_(std::make_unique<State>(backend, config, data, data_threads, std::move(writer))) {}
 
 Trainer::~Trainer() = default;
 
 void Trainer::load(const std::filesystem::path& path) {
   State& s = *state_;
+  assert(!s.saver.busy());
   s.progress = load_checkpoint(path, s.backend, s.config, s.identity(), s.tensors());
   s.loader.seek(s.progress.step / s.steps_per_epoch,
                 s.progress.step % s.steps_per_epoch * s.config.accumulate + s.progress.micro);
 }
 
-format::WriteResult Trainer::save(const std::filesystem::path& path) {
+format::WriteResult Trainer::save(const std::filesystem::path& path) const {
   const State& s = *state_;
   return save_checkpoint(path, s.backend, s.config, s.total_steps, s.identity(), s.progress, s.tensors());
 }
 
+void Trainer::begin_save(const std::filesystem::path& path, std::function<void()> then) {
+  State& s = *state_;
+  s.saver.begin(
+      {.path = path,
+       .root = checkpoint_root(s.config, s.total_steps, s.identity(), s.progress, s.tensors()),
+       .gradients = mid_step(),
+       .then = std::move(then)});
+}
+
+bool Trainer::saving() const {
+  return state_->saver.busy();
+}
+std::optional<SaveOutcome> Trainer::poll_save() {
+  return state_->saver.poll();
+}
+std::optional<SaveOutcome> Trainer::await_save() {
+  return state_->saver.wait();
+}
+double Trainer::seconds_blocked() const {
+  return state_->saver.seconds_blocked();
+}
+
 std::optional<StepReport> Trainer::advance() {
   State& s = *state_;
+  s.saver.gate().await_gradients();
   if (s.progress.micro == 0) s.backend.zero(s.grads.flat());
   s.upload(s.loader.next());
   s.forward_backward();
@@ -262,6 +289,7 @@ MemoryPlan Trainer::memory() const {
   plan.ema = s.ema ? s.ema->bytes() : 0;
   plan.activations = s.vit.bytes() + (s.classifier ? s.classifier->bytes() : 0);
   plan.data = s.micro.bytes();
+  plan.saving = s.saver.arena_bytes();
   return plan;
 }
 

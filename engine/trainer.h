@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "engine/checkpoint_saver.h"
 #include "engine/data/dataset.h"
 #include "engine/evaluate.h"
 #include "engine/train_config.h"
@@ -26,21 +27,33 @@ struct StepReport {
 
 // Bytes, each one allocation.
 struct MemoryPlan {
-  std::size_t weights = 0, gradients = 0, moments = 0, ema = 0, activations = 0, data = 0;
-  std::size_t total() const { return weights + gradients + moments + ema + activations + data; }
+  std::size_t weights = 0, gradients = 0, moments = 0, ema = 0, activations = 0, data = 0, saving = 0;
+  std::size_t total() const { return weights + gradients + moments + ema + activations + data + saving; }
 };
 
 class Trainer {
  public:
-  // Starts at step 0 with fresh weights. `data` may hold no validation part.
-  Trainer(Backend& backend, const TrainConfig& config, const DataSource& data, int data_threads);
+  // Starts at step 0 with fresh weights. `data` may hold no validation part; `writer`: of begin_save(), empty
+  // for the usual one.
+  Trainer(Backend& backend, const TrainConfig& config, const DataSource& data, int data_threads,
+          ContainerWriter writer = {});
   ~Trainer();
 
   // Goes on from a checkpoint whose config is this trainer's, except that epochs, steps, save.* and the place
-  // of the data may differ. Throws format::FormatError when the file is damaged, ConfigError when it belongs
-  // to another run.
+  // of the data may differ. Not while saving(). Throws format::FormatError when the file is damaged,
+  // ConfigError when it belongs to another run.
   void load(const std::filesystem::path& path);
-  format::WriteResult save(const std::filesystem::path& path);
+  // The state as it is now, in a file that is durable when this returns.
+  format::WriteResult save(const std::filesystem::path& path) const;
+
+  // The same behind training's back (config.save.mode), which goes on as if nothing were saved, bit for bit.
+  // `then` is called by another thread once the file is durable, and must not throw. One save at a time: the
+  // next one may begin when the outcome of the last has been taken, by poll_save() or await_save().
+  void begin_save(const std::filesystem::path& path, std::function<void()> then = {});
+  bool saving() const;
+  std::optional<SaveOutcome> poll_save();
+  std::optional<SaveOutcome> await_save();
+  double seconds_blocked() const;  // for which saves have held up training
 
   const TrainConfig& config() const;  // with what was automatic filled in (warmup_steps)
   std::int64_t step() const;          // steps done
