@@ -153,7 +153,8 @@ StepReport Trainer::State::finish_step() {
   report.grad_norm = optimizer.grad_norm(grads);
   require_finite(report.grad_norm, "gradient norm");
   report.step = progress.step + 1;
-  optimizer.step(weights, grads, ema.get(), report.step, report.lr, ema_decay_at(config.ema, progress.step), &saver.gate());
+  optimizer.step(weights, grads, ema.get(), report.step, report.lr, ema_decay_at(config.ema, progress.step),
+                 &saver.gate());
   progress.step = report.step;
   progress.micro = 0;
   progress.step_loss = 0;
@@ -190,11 +191,10 @@ format::WriteResult Trainer::save(const std::filesystem::path& path) const {
 
 void Trainer::begin_save(const std::filesystem::path& path, std::function<void()> then) {
   State& s = *state_;
-  s.saver.begin(
-      {.path = path,
-       .root = checkpoint_root(s.config, s.total_steps, s.identity(), s.progress, s.tensors()),
-       .gradients = mid_step(),
-       .then = std::move(then)});
+  s.saver.begin({.path = path,
+                 .root = checkpoint_root(s.config, s.total_steps, s.identity(), s.progress, s.tensors()),
+                 .gradients = mid_step(),
+                 .then = std::move(then)});
 }
 
 bool Trainer::saving() const {

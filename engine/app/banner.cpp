@@ -47,11 +47,12 @@ void show_memory(Console& console, const MemoryPlan& plan) {
   const MemoryState memory = memory_state();
   console.row("Memory",
               fmt::format("{} planned before step 1 (weights {}, gradients {}, moments {}, {}activations {}, "
-                          "data {})  {} of {} still free",
+                          "data {}{})  {} of {} still free",
                           bytes_text(plan.total()), bytes_text(plan.weights), bytes_text(plan.gradients),
                           bytes_text(plan.moments), plan.ema > 0 ? "EMA " + bytes_text(plan.ema) + ", " : "",
-                          bytes_text(plan.activations), bytes_text(plan.data), bytes_text(memory.available),
-                          bytes_text(memory.total)));
+                          bytes_text(plan.activations), bytes_text(plan.data),
+                          plan.saving > 0 ? ", a copy for checkpoints " + bytes_text(plan.saving) : "",
+                          bytes_text(memory.available), bytes_text(memory.total)));
 }
 
 }  // namespace

@@ -43,6 +43,7 @@ RunConfig bench_config(const BenchOptions& options) {
   apply(config, std::move(settings));
   if (config.train.steps == 0) throw ConfigError("steps: expected a whole number, at least 1, found '0'");
   config.train.augment.flip = 0;
+  config.train.save.mode = SaveMode::sync;  // nothing is saved, so nothing is set aside for it
   config.train.input.crop_pct = 1;
   return config;
 }

@@ -5,6 +5,7 @@
 #include "engine/app/banner.h"
 #include "engine/app/commands.h"
 #include "engine/app/platform.h"
+#include "engine/app/run_lock.h"
 #include "engine/app/signals.h"
 #include "engine/app/stopwatch.h"
 #include "engine/app/text.h"
@@ -26,12 +27,13 @@ constexpr const char* kExamples =
     "  vitrail resume runs/flowers-1 threads=8       results do not depend on the number of threads\n\n"
     "May be set: epochs, steps, data (where it is now), threads, data_threads, device, gemm, isa, "
     "log_every,\n"
-    "save.every_steps, save.keep, save.keep_every.";
+    "save.every_steps, save.mode, save.keep, save.keep_every.";
 
 const std::vector<std::string>& allowed_settings() {
   static const std::vector<std::string> names = {
-      "epochs", "steps", "data",      "threads",          "data_threads", "device",
-      "gemm",   "isa",   "log_every", "save.every_steps", "save.keep",    "save.keep_every"};
+      "epochs",         "steps", "data",      "threads",          "data_threads", "device",
+      "gemm",           "isa",   "log_every", "save.every_steps", "save.mode",    "save.keep",
+      "save.keep_every"};
   return names;
 }
 
@@ -115,7 +117,9 @@ Resumption read_resumption(Console& console, const RunFolder& folder,
   resumption.damaged = std::move(newest.damaged);
   RunConfig& config = resumption.config;
   if (fs::exists(folder.config())) apply(config, read_settings_file(folder.config()));
+  const SaveMode mode = config.train.save.mode;  // which a checkpoint does not tell
   config.train = read_train_config(resumption.checkpoint);
+  config.train.save.mode = mode;
   config.out = folder.path();
   resumption.extended = extend(config.train, get_model_info(resumption.checkpoint).total_steps, settings);
   if (resumption.extended) config.origins["epochs"] = config.origins["steps"] = "vitrail resume";
@@ -185,6 +189,7 @@ ExitCode go_on(Console& console, RunFolder& folder, const Resumption& resumption
 ExitCode resume(Console& console, const std::string& run, const std::vector<std::string>& arguments) {
   catch_stop_signals();
   RunFolder folder = RunFolder::open(run);
+  const RunLock lock(folder.path());
   console.announce(fmt::format("checking the checkpoints of {}", run));
   const Resumption resumption = read_resumption(console, folder, arguments);
   console.set_interval(resumption.config.log_every);

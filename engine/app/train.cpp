@@ -3,6 +3,7 @@
 #include "engine/app/banner.h"
 #include "engine/app/commands.h"
 #include "engine/app/platform.h"
+#include "engine/app/run_lock.h"
 #include "engine/app/settings_help.h"
 #include "engine/app/signals.h"
 #include "engine/app/stopwatch.h"
@@ -44,6 +45,7 @@ ExitCode train(Console& console, const std::vector<std::string>& arguments) {
   console.set_interval(config.log_every);
   const std::unique_ptr<Backend> backend = open_device(config);
   RunFolder folder = RunFolder::create(config.out);
+  const RunLock lock(folder.path());
   console.log_to(folder.log());
   show_program(console, backend->info(), folder.path());
   console.announce(fmt::format("reading {}", config.train.data));

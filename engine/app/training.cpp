@@ -9,8 +9,6 @@
 namespace vitrail::app {
 namespace {
 
-namespace fs = std::filesystem;
-
 // Thrown out of an evaluation: nothing of it is recorded, and a resumed run begins it anew.
 struct Stopped {};
 
@@ -25,9 +23,9 @@ TrainingLoop::TrainingLoop(Console& console, RunFolder& folder, Trainer& trainer
       trainer_(trainer),
       data_(data),
       config_(config),
-      arithmetic_(std::move(arithmetic)) {
+      arithmetic_(std::move(arithmetic)),
+      saver_(console, folder, trainer, retention(config, data)) {
   latest_.step = trainer.step();
-  if (fs::exists(folder.last())) saved_step_ = trainer.step();
 }
 
 ExitCode TrainingLoop::run() {
@@ -45,6 +43,7 @@ ExitCode TrainingLoop::run() {
   } catch (const DivergedError& error) {
     return give_up(error);
   } catch (const std::exception&) {
+    saver_.settle();
     write_status("failed");
     throw;
   }
@@ -54,17 +53,21 @@ void TrainingLoop::advance() {
   const Stopwatch watch;
   const std::optional<StepReport> report = trainer_.advance();
   step_seconds_ += watch.seconds();
-  saved_ = false;
-  if (!report) return;
+  saver_.moved();
+  if (report) record_step(*report);
+  if (saver_.ended() != saves_in_status_) write_status("running");
+}
+
+void TrainingLoop::record_step(const StepReport& report) {
   const double waited = trainer_.seconds_waited();
   meter_.add(step_seconds_, waited - waited_before_, config_.train.batch);
   waited_before_ = waited;
-  latest_ = *report;
-  add_step_metrics(*report);
+  latest_ = report;
+  add_step_metrics(report);
   step_seconds_ = 0;
-  if (console_.progress_due()) show_step(*report);
+  if (console_.progress_due()) show_step(report);
   const std::int64_t every = config_.train.save.every_steps;
-  if (every > 0 && report->step % every == 0 && !trainer_.at_epoch_end()) save(false);
+  if (every > 0 && report.step % every == 0 && !trainer_.at_epoch_end()) saver_.at_interval();
 }
 
 void TrainingLoop::add_step_metrics(const StepReport& report) {
@@ -120,39 +123,17 @@ void TrainingLoop::finish_epoch() {
   }
   folder_.add_metrics(metrics);
   write_data_notes();
-  save(best);
-}
-
-// A full disk is reported and counted, and training goes on: the next save may succeed.
-bool TrainingLoop::save(bool best) {
-  const Stopwatch watch;
-  try {
-    const format::WriteResult result = trainer_.save(folder_.last());
-    saved_step_ = trainer_.step();
-    saved_ = true;
-    retain();
-    console_.row("Saved",
-                 fmt::format("{}{}  {}  {:.2f} s", folder_.last().string(), best ? " and best.vitrail" : "",
-                             bytes_text(result.file_bytes), watch.seconds()));
-  } catch (const std::runtime_error& error) {
-    ++failed_saves_;
-    console_.warning(
-        fmt::format("the checkpoint of step {} could not be saved: {}", trainer_.step(), error.what()));
-    if (saved_step_ >= 0)
-      console_.warning(fmt::format("{} still holds step {}", folder_.last().string(), saved_step_));
-  }
-  save_seconds_ += watch.seconds();
+  saver_.at_epoch_end(best);
   write_status("running");
-  return saved_;
 }
 
 ExitCode TrainingLoop::stop() {
-  if (!saved_ && !save(false)) {
+  if (!saver_.secure()) {
     write_status("failed");
     console_.error(fmt::format("stopped at step {}, but that state could not be saved", trainer_.step()),
-                   saved_step_ >= 0
+                   saver_.saved_step() >= 0
                        ? fmt::format("free some space; {} holds step {}: vitrail resume {}",
-                                     folder_.last().string(), saved_step_, folder_.path().string())
+                                     folder_.last().string(), saver_.saved_step(), folder_.path().string())
                        : "free some space and start again");
     return ExitCode::failed;
   }
@@ -164,14 +145,16 @@ ExitCode TrainingLoop::stop() {
 }
 
 ExitCode TrainingLoop::give_up(const std::exception& divergence) {
+  saver_.settle();
   write_status("diverged");
   const Failure failure = describe(divergence);
   const std::string again = fmt::format("vitrail train config={} opt.lr={}", folder_.config().string(),
                                         lr_text(config_.train.opt.lr / 4));
   console_.error(failure.error,
-                 saved_step_ >= 0 ? fmt::format("the last good checkpoint is {}, step {}; {}: {}",
-                                                folder_.last().string(), saved_step_, failure.help, again)
-                                  : fmt::format("there was no checkpoint yet; {}: {}", failure.help, again));
+                 saver_.saved_step() >= 0
+                     ? fmt::format("the last good checkpoint is {}, step {}; {}: {}", folder_.last().string(),
+                                   saver_.saved_step(), failure.help, again)
+                     : fmt::format("there was no checkpoint yet; {}: {}", failure.help, again));
   return ExitCode::diverged;
 }
 

@@ -6,6 +6,7 @@
 #include "engine/app/exit_codes.h"
 #include "engine/app/run_config.h"
 #include "engine/app/run_folder.h"
+#include "engine/app/run_saver.h"
 #include "engine/app/step_meter.h"
 #include "engine/app/stopwatch.h"
 #include "engine/trainer.h"
@@ -23,9 +24,8 @@ class TrainingLoop {
 
  private:
   void advance();
+  void record_step(const StepReport& report);
   void finish_epoch();
-  bool save(bool best);
-  void retain();
   void show_step(const StepReport& report);
   void add_step_metrics(const StepReport& report);
   ExitCode stop();
@@ -47,10 +47,10 @@ class TrainingLoop {
   StepReport latest_;
   double step_seconds_ = 0;  // so far, of the step under way
   double waited_before_ = 0;
-  double eval_seconds_ = 0, save_seconds_ = 0;
-  std::int64_t evals_ = 0, failed_saves_ = 0;
-  std::int64_t saved_step_ = -1;  // of last.vitrail; -1: there is none
-  bool saved_ = false;            // the state is on disk
+  double eval_seconds_ = 0;
+  std::int64_t evals_ = 0;
+  RunSaver saver_;
+  std::int64_t saves_in_status_ = 0;  // that had ended when status.json was written
 };
 
 RetentionPolicy retention(const RunConfig& config, const DataSource& data);

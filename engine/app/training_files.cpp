@@ -29,8 +29,6 @@ void TrainingLoop::write_status(const char* state) {
                                 {"images_per_second", meter_.images_per_second()},
                                 {"wait_share", meter_.wait_share()},
                                 {"eta_seconds", trainer_.done() ? 0.0 : eta()},
-                                {"saved_step", saved_step_},
-                                {"failed_saves", failed_saves_},
                                 {"broken_images", trainer_.broken().size()},
                                 {"pid", getpid()},
                                 {"updated", std::int64_t{std::time(nullptr)}}};
@@ -38,6 +36,8 @@ void TrainingLoop::write_status(const char* state) {
     status["top1"] = trainer_.history().back().top1;
     status["best_top1"] = *trainer_.best_top1();
   }
+  saver_.describe(status);
+  saves_in_status_ = saver_.ended();
   status["arithmetic"] = arithmetic_;
   try {
     folder_.write_status(status);
@@ -54,24 +54,14 @@ void TrainingLoop::write_data_notes() {
   }
 }
 
-// The state itself is safe when this fails.
-void TrainingLoop::retain() {
-  try {
-    folder_.retain(retention(config_, data_));
-  } catch (const std::runtime_error& error) {
-    console_.warning(fmt::format("{} is saved, but the checkpoints beside it could not be put in order: {}",
-                                 folder_.last().string(), error.what()));
-  }
-}
-
 ExitCode TrainingLoop::finish() {
-  if (!saved_ && !save(false)) {
+  if (!saver_.secure()) {
     write_status("failed");
     console_.error(
         fmt::format("training is done, but its last state (step {}) could not be saved", trainer_.step()),
-        saved_step_ >= 0 ? fmt::format("free some space, then go on from step {}: vitrail resume {}",
-                                       saved_step_, folder_.path().string())
-                         : "free some space and start again");
+        saver_.saved_step() >= 0 ? fmt::format("free some space, then go on from step {}: vitrail resume {}",
+                                               saver_.saved_step(), folder_.path().string())
+                                 : "free some space and start again");
     return ExitCode::failed;
   }
   write_status("done");
@@ -86,10 +76,12 @@ ExitCode TrainingLoop::finish() {
   } else {
     console_.row("Done", fmt::format("training loss {:.3f}", trainer_.history().back().train_loss));
   }
-  console_.row("Time", fmt::format("training {} ({:.0f} % waiting for data), evaluation {}, saving {}",
-                                   duration_text(meter_.seconds()),
-                                   meter_.seconds() > 0 ? 100 * meter_.waited() / meter_.seconds() : 0,
-                                   duration_text(eval_seconds_), duration_text(save_seconds_)));
+  console_.row(
+      "Time",
+      fmt::format("training {} ({:.0f} % waiting for data), evaluation {}, waiting for checkpoints {}",
+                  duration_text(meter_.seconds()),
+                  meter_.seconds() > 0 ? 100 * meter_.waited() / meter_.seconds() : 0,
+                  duration_text(eval_seconds_), duration_text(trainer_.seconds_blocked())));
   list_files();
   const std::string run = folder_.path().string();
   console_.row("Next", fmt::format("vitrail eval {}", run));

@@ -28,8 +28,8 @@ std::string content(const fs::path& folder, const std::string& file) {
 TEST_CASE("a damaged newest checkpoint is named, and the run goes on from the one before, to the same bits") {
   const TemporaryFolder work;
   write_quarters(work / "quarters", 64, 16);
-  const Outcome train =
-      run_program(work / "", tiny_run("run", {"save.keep=2", "save.every_steps=3", "save.keep_every=5"}));
+  const Outcome train = run_program(work / "", tiny_run("run", {"save.keep=2", "save.every_steps=3",
+                                                                "save.keep_every=5", "save.mode=sync"}));
   REQUIRE_MESSAGE(train.code == 0, train.err);
   CHECK(fs::exists(work / "run/kept/step-0000000006.vitrail"));
   CHECK_FALSE(fs::exists(work / "run/kept/step-0000000008.vitrail"));

@@ -1,5 +1,5 @@
-// Saving behind the back of a training run: the file is the one that saving on the spot writes, and the run is
-// the one that never saves, byte for byte.
+// Saving behind the back of a training run: the file is the one that saving on the spot writes, and the run
+// is the one that never saves, byte for byte.
 
 #include "engine/checkpoint_saver.h"
 
