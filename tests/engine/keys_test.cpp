@@ -81,7 +81,7 @@ TrainConfig unusual() {
                 .step_every = 3,
                 .gamma = 0.7};
   c.ema = {.decay = 0.9998, .warmup = false};
-  c.save = {.every_steps = 11, .keep = 2};
+  c.save = {.mode = SaveMode::barrier, .every_steps = 11, .keep = 2, .keep_every = 33};
   c.epochs = 99;
   c.steps = 12345678901;
   c.batch = 96;
