@@ -82,6 +82,7 @@ void Chooser::model_sizes() {
   set("model.heads", recipe_dim ? recipe_.heads : heads, recipe_dim ? recipe_why_ : "model.dim / 32");
   set("model.mlp_dim", 4 * train_.model.embed_dim, "4 times model.dim");
   set("model.drop_path_rate", recipe_.drop_path, recipe_why_);
+  set("model.weight_init", std::string(name_of(recipe_.weight_init)), recipe_why_);
 }
 
 void Chooser::normalisation() {

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <span>
 
+#include "engine/vit_config.h"
+
 namespace vitrail::app {
 
 struct Recipe {
@@ -13,6 +15,7 @@ struct Recipe {
   std::int64_t img_size;  // 0: the images' own, rounded down to a multiple of the patch
   std::int64_t patch_size;
   std::int64_t dim, depth, heads;
+  WeightInit weight_init;
   double crop_pct;
   std::int64_t images_seen;  // in all; with the size of the data it gives the epochs
   std::int64_t batch;
