@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <cassert>
 #include <cerrno>
 #include <cstring>
 #include <new>
@@ -41,8 +42,9 @@ BlockWriter::BlockWriter(AtomicFile& file, std::uint64_t begin, std::uint64_t fi
     : file_(file),
       options_(options),
       at_(begin),
-      block_bytes_(std::min<std::uint64_t>(kBlock, align(file_bytes, kPage))),
-      memory_(kDepth * block_bytes_) {
+      block_bytes_(std::min<std::uint64_t>(options.block_bytes, align(file_bytes, kPage))),
+      memory_(std::max(kDepth * block_bytes_, kBlock + kPage)) {
+  assert(block_bytes_ % kPage == 0 && block_bytes_ <= kBlock);
   open_queue(options.mode);
 }
 

@@ -105,7 +105,7 @@ void AtomicFile::create() {
 
 void AtomicFile::prepare(std::uint64_t bytes) {
   if (bytes == 0) return;
-  const std::int64_t available = files_.free_bytes(folder_of(path_));
+  const std::int64_t available = uninterrupted([&] { return files_.free_bytes(folder_of(path_)); });
   if (available < 0) fail("look for free space", available);
   if (static_cast<std::uint64_t>(available) < bytes) {
     throw FileError(fmt::format("{}: disk full: {} bytes are needed and {} are free ({} missing)",

@@ -9,14 +9,15 @@
 namespace vitrail::format {
 
 struct WriteOptions {
-  WriteMode mode = WriteMode::automatic;  // one that the system refuses: the next in the enumeration
+  WriteMode mode = WriteMode::automatic;           // one that the system refuses: the next in the enumeration
+  std::size_t block_bytes = std::size_t{4} << 20;  // in one write; whole pages, at most this
   // Reads everything back, past the page cache where it was written so, before the file takes its place.
   bool read_back = false;
   // Called, in the thread that writes, once a tensor's bytes have been read for the last time: from then on
   // they may change. A tensor for which it was not called when writing ends or fails will not be read either.
   // With it, a file that did not get to the disk is not written a second time: the tensors are no longer what
   // they were.
-  std::function<void(const TensorRecord&)> on_consumed;
+  std::function<void(const TensorRecord&)> on_consumed = {};
   FileSystem* files = nullptr;  // the real one
 };
 

@@ -28,8 +28,8 @@ TEST_CASE("every write mode makes the same bytes, and the same in every build") 
   std::set<std::string> files;
   for (const WriteMode mode : kModes) {
     for (const bool read_back : {false, true}) {
-      const WriteResult result = write_container(folder / "x.vitrail", tensors.contents,
-                                                 {.mode = mode, .read_back = read_back, .on_consumed = {}});
+      const WriteResult result =
+          write_container(folder / "x.vitrail", tensors.contents, {.mode = mode, .read_back = read_back});
       CHECK(!result.rewritten);
       CHECK(result.mode >= mode);  // or a later one, where the system refuses it
       if (mode == WriteMode::automatic) MESSAGE("automatic: " << std::string(name_of(result.mode)));
@@ -48,7 +48,7 @@ TEST_CASE("a tensor may be changed as soon as it is consumed, whatever the mode"
   for (const WriteMode mode : kModes) {
     UnevenTensors changing;
     std::multiset<std::string> consumed;
-    WriteOptions options{.mode = mode, .on_consumed = {}};
+    WriteOptions options{.mode = mode};
     options.on_consumed = [&](const TensorRecord& tensor) {
       consumed.insert(tensor.name);
       const auto index = static_cast<std::size_t>(&tensor - changing.contents.tensors.data());

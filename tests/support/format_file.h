@@ -83,7 +83,7 @@ void write_plainly(const std::filesystem::path& path, format::Bytes bytes);
 // A folder of its own, removed with everything in it.
 class TemporaryFolder {
  public:
-  TemporaryFolder();
+  explicit TemporaryFolder(const std::filesystem::path& parent = std::filesystem::temp_directory_path());
   ~TemporaryFolder();
   TemporaryFolder(const TemporaryFolder&) = delete;
   TemporaryFolder& operator=(const TemporaryFolder&) = delete;
@@ -94,5 +94,8 @@ class TemporaryFolder {
  private:
   std::filesystem::path path_;
 };
+
+// Where thousands of files can be forced to the disk in no time: memory, where the system has some.
+std::filesystem::path fast_folder();
 
 }  // namespace vitrail::test
