@@ -235,8 +235,14 @@ void load_tensors(const format::Container& file, format::Role role, Backend& bac
                                   static_cast<int>(role), fmt::join(problems, "\n  ")));
   }
   for (const ParamTensor& tensor : params.tensors()) {
-    const format::Bytes bytes = file.read(*file.find(role, tensor.spec.name));
-    backend.upload(tensor.view, bytes.data(), bytes.size());
+    // Piece by piece, so that loading needs little more memory than the parameters themselves.
+    const auto size = static_cast<std::int64_t>(size_of(params.dtype()));
+    const Out flat = reshaped(tensor.view, {tensor.spec.shape.elements()});
+    file.stream(*file.find(role, tensor.spec.name), [&](std::uint64_t begin, format::Bytes bytes) {
+      const Out part =
+          rows(flat, static_cast<std::int64_t>(begin) / size, static_cast<std::int64_t>(bytes.size()) / size);
+      backend.upload(part, bytes.data(), bytes.size());
+    });
   }
 }
 

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <string_view>
@@ -78,6 +79,9 @@ class Container {
   Bytes read(const TensorRecord& tensor) const;
   // The same into memory of the caller, of byte_size(tensor).
   void read(const TensorRecord& tensor, std::span<std::byte> out) const;
+  // The same piece by piece, in order, in pieces of at most 4 MiB: `take` gets the offset of the first byte
+  // and the bytes, which are checked and are gone when it returns. Needs memory for one piece alone.
+  void stream(const TensorRecord& tensor, const std::function<void(std::uint64_t, Bytes)>& take) const;
   // Rows first to first + count − 1 of the first axis. Touches and checks only the chunks they lie in.
   void read_rows(const TensorRecord& tensor, std::uint64_t first, std::uint64_t count,
                  std::span<std::byte> out) const;

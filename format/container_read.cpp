@@ -126,6 +126,22 @@ void Container::read(const TensorRecord& tensor, std::span<std::byte> out) const
   read_checked(index(tensor), out);
 }
 
+void Container::stream(const TensorRecord& tensor,
+                       const std::function<void(std::uint64_t, Bytes)>& take) const {
+  require_known_type(tensor);
+  const std::uint64_t index = this->index(tensor);
+  check_chunk_list(index);
+  const EntryView entry = view_.entry(index);
+  std::vector<std::byte> buffer(std::min(entry.bytes(), kChunkBytes));
+  for (std::uint64_t c = 0; c < leaves(entry); ++c) {
+    const Leaf leaf = leaf_of(view_, index, c);
+    const std::span<std::byte> part = std::span(buffer).first(leaf.bytes);
+    source_.read(entry.offset() + leaf.begin, part);
+    check(leaf, part);
+    take(leaf.begin, part);
+  }
+}
+
 // What was read is what is checked, whatever has been found before.
 void Container::read_checked(std::uint64_t index, std::span<std::byte> out) const {
   check_chunk_list(index);

@@ -49,7 +49,8 @@ TEST_CASE("tied tensors are stored once, under the first of their names, whoever
   CHECK(file_bytes(folder / "1") == file_bytes(folder / "2"));
   const Container file = Container::open(folder / "1");
   CHECK_NOTHROW(file.verify_all());
-  const TensorRecord &embed = *file.find(Role::parameter, "embed"), &head = *file.find(Role::parameter, "head");
+  const TensorRecord &embed = *file.find(Role::parameter, "embed"),
+                     &head = *file.find(Role::parameter, "head");
   CHECK(embed.alias_of == "");
   CHECK(head.alias_of == "embed");
   CHECK(head.shape == std::vector<std::int64_t>{6});
@@ -70,8 +71,10 @@ TEST_CASE("an alias needs a partner that fits") {
   };
   CHECK(with([](TensorRecord&) {}) == "");
   for (const std::string& message :
-       {with([](TensorRecord& t) { t.alias_of = "nobody"; }), with([](TensorRecord& t) { t.alias_of = "embed"; }),
-        with([](TensorRecord& t) { t.role = Role::buffer; }), with([](TensorRecord& t) { t.type = ElementType::i32; }),
+       {with([](TensorRecord& t) { t.alias_of = "nobody"; }),
+        with([](TensorRecord& t) { t.alias_of = "embed"; }),
+        with([](TensorRecord& t) { t.role = Role::buffer; }),
+        with([](TensorRecord& t) { t.type = ElementType::i32; }),
         with([](TensorRecord& t) { t.shape = {5}; }), with([](TensorRecord& t) { t.alias_of = "norm"; })}) {
     CAPTURE(message);
     CHECK(message.find("tensor 'embed': expected '") != std::string::npos);

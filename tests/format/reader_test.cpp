@@ -1,4 +1,5 @@
-// Reading a container in every way of access: by tensor, by rows, by name; and what lazy and full checks find.
+// Reading a container in every way of access: by tensor, by rows, by name; and what lazy and full checks
+// find.
 
 #include <doctest/doctest.h>
 
@@ -85,23 +86,50 @@ TEST_CASE("a mapped tensor is not copied") {
   CHECK(file.read(file.tensors()[1]).data() == bytes.data() + test::tiny::kB);
 }
 
+TEST_CASE("a tensor comes piece by piece, each checked") {
+  const Example example;
+  for (Access access : {Access::map, Access::read}) {
+    const Container file = Container::open(example.path, {.access = access});
+    ByteVector all;
+    std::vector<std::uint64_t> begins;
+    file.stream(file.tensors()[0], [&](std::uint64_t begin, Bytes bytes) {
+      begins.push_back(begin);
+      all.insert(all.end(), bytes.begin(), bytes.end());
+    });
+    CHECK(begins == std::vector<std::uint64_t>{0, kChunk, 2 * kChunk});
+    CHECK(all == example.big);
+  }
+  example.damage(example.big_offset + 2 * kChunk);
+  const Container file = Container::open(example.path);
+  int pieces = 0;
+  CHECK_THROWS_AS(file.stream(file.tensors()[0], [&](std::uint64_t, Bytes) { ++pieces; }), FormatError);
+  CHECK(pieces == 2);
+}
+
 TEST_CASE("rows come alone, from whatever chunks they lie in") {
   const Example example;
   for (Access access : {Access::map, Access::read}) {
     const Container file = Container::open(example.path, {.access = access});
     const TensorRecord& big = *file.find(Role::parameter, "block.0.weight");
-    for (auto [first, count] :
-         {std::pair<std::uint64_t, std::uint64_t>{0, 1}, {699, 1}, {698, 3}, {1499, 1}, {5, 0}, {1500, 0}, {0, 1500}}) {
+    for (auto [first, count] : {std::pair<std::uint64_t, std::uint64_t>{0, 1},
+                                {699, 1},
+                                {698, 3},
+                                {1499, 1},
+                                {5, 0},
+                                {1500, 0},
+                                {0, 1500}}) {
       CAPTURE(first);
       ByteVector out(count * 6000);
       file.read_rows(big, first, count, out);
-      CHECK(std::equal(out.begin(), out.end(), example.big.begin() + static_cast<std::ptrdiff_t>(first * 6000)));
+      CHECK(std::equal(out.begin(), out.end(),
+                       example.big.begin() + static_cast<std::ptrdiff_t>(first * 6000)));
     }
     ByteVector pair(1);
     file.read_rows(*file.find(Role::buffer, "pairs"), 2, 2, pair);
     CHECK(pair[0] == example.pairs[1]);
-    CHECK(error_of([&] { file.read_rows(*file.find(Role::buffer, "pairs"), 1, 2, pair); }).find("rows of 4 bits") !=
-          std::string::npos);
+    CHECK(error_of([&] {
+            file.read_rows(*file.find(Role::buffer, "pairs"), 1, 2, pair);
+          }).find("rows of 4 bits") != std::string::npos);
     CHECK(error_of([&] { file.read_rows(big, 1500, 1, pair); }).find("has 1500 rows") != std::string::npos);
     CHECK(error_of([&] { file.read_rows(big, ~std::uint64_t{0}, 2, pair); }) != "");
     CHECK(error_of([&] { file.read_rows(big, 0, 1, pair); }).find("memory of 1 bytes") != std::string::npos);
@@ -119,7 +147,8 @@ TEST_CASE("rows are checked by the chunks they lie in, and by no others") {
     CHECK_NOTHROW(file.read_rows(big, 698, 1, row));
     CHECK_NOTHROW(file.read_rows(big, 1399, 1, row));
     const std::string message = error_of([&] { file.read_rows(big, 1300, 1, row); });
-    CHECK(message.find("tensor 'block.0.weight' (role 0) is damaged in chunk 1 (elements 1048576 to 2097151)") !=
+    CHECK(message.find(
+              "tensor 'block.0.weight' (role 0) is damaged in chunk 1 (elements 1048576 to 2097151)") !=
           std::string::npos);
     CHECK_NOTHROW((void)file.read(*file.find(Role::buffer, "head")));
   }
@@ -270,10 +299,13 @@ TEST_CASE("what is no file is not opened") {
   const TemporaryFolder folder;
   for (Access access : {Access::map, Access::read}) {
     const OpenOptions options{.access = access};
-    CHECK(error_of([&] { (void)Container::open(folder / "none", options); }).find("cannot open: No such file") !=
+    CHECK(error_of([&] {
+            (void)Container::open(folder / "none", options);
+          }).find("cannot open: No such file") != std::string::npos);
+    CHECK(error_of([&] { (void)Container::open(folder.path(), options); }).find("found a folder") !=
           std::string::npos);
-    CHECK(error_of([&] { (void)Container::open(folder.path(), options); }).find("found a folder") != std::string::npos);
-    CHECK(error_of([&] { (void)Container::open("/dev/null", options); }).find("expected a file") != std::string::npos);
+    CHECK(error_of([&] { (void)Container::open("/dev/null", options); }).find("expected a file") !=
+          std::string::npos);
   }
 }
 
