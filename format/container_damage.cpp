@@ -30,7 +30,7 @@ class Verifier {
   std::vector<Damage> result() {
     if (error_) std::rethrow_exception(error_);
     std::sort(damage_.begin(), damage_.end(), [](const Damage& a, const Damage& b) {
-      return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
+      return std::pair(a.begin, a.rule) < std::pair(b.begin, b.rule);
     });
     return std::move(damage_);
   }
