@@ -49,8 +49,8 @@ namespace ema {  // section 15
 inline constexpr Id kDecay = 1, kWarmup = 2, kUpdates = 3;
 }
 namespace shard_set {  // section 17: of a shard 1 and 2, of an index all but 2
-inline constexpr Id kShards = 1, kShard = 2, kKind = 3, kFiles = 4, kFileBytes = 5, kMetaHashes = 6, kNames = 7,
-                    kTensors = 8, kContentId = 9;
+inline constexpr Id kShards = 1, kShard = 2, kKind = 3, kFiles = 4, kFileBytes = 5, kMetaHashes = 6,
+                    kNames = 7, kTensors = 8, kContentId = 9;
 }
 namespace user {                      // section 18
 inline constexpr Id kSettings = 512;  // "key=value", the effective configuration of a training run
