@@ -6,6 +6,6 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 build/release/vitrail train data=fashion-mnist out=runs/fashion-mnist-92 \
-  model.patch_size=4 model.dim=96 model.depth=6 model.heads=4 model.mlp_dim=192 model.drop_path_rate=0.05 \
-  batch=64 epochs=40 opt.lr=1e-3 opt.weight_decay=0.05 label_smoothing=0.05 ema.decay=0.999 \
-  augment.shift=1 augment.flip=0.5 augment.erase=0.25 "$@"
+  model.patch_size=4 model.dim=96 model.depth=6 model.heads=3 model.mlp_dim=192 model.weight_init=jax \
+  batch=64 epochs=36 opt.lr=1e-3 opt.weight_decay=0.05 label_smoothing=0.05 ema.decay=0.999 \
+  augment.shift=1 augment.flip=0.5 augment.erase=0.1 "$@"
