@@ -1,8 +1,9 @@
 // libFuzzer target (fuzz.cmake): the verifier alone, on files as they come and with their checksums repaired.
 // It may neither allocate nor throw.
 
+#include <sanitizer/allocator_interface.h>
+
 #include <cstdlib>
-#include <new>
 
 #include "format/verify.h"
 #include "tests/support/format_mutator.h"
@@ -13,6 +14,11 @@ using vitrail::test::ByteVector;
 
 bool verifying = false;
 
+void on_allocation(const volatile void*, std::size_t) {
+  if (verifying) std::abort();
+}
+void on_release(const volatile void*) {}
+
 void verify(const ByteVector& file) {
   verifying = true;
   (void)vitrail::format::verify_file(file);
@@ -21,16 +27,9 @@ void verify(const ByteVector& file) {
 
 }  // namespace
 
-void* operator new(std::size_t bytes) {
-  if (verifying) std::abort();
-  if (void* memory = std::malloc(bytes)) return memory;
-  throw std::bad_alloc();
-}
-void operator delete(void* memory) noexcept {
-  std::free(memory);
-}
-void operator delete(void* memory, std::size_t) noexcept {
-  std::free(memory);
+extern "C" int LLVMFuzzerInitialize(int*, char***) {
+  __sanitizer_install_malloc_and_free_hooks(on_allocation, on_release);
+  return 0;
 }
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
