@@ -26,6 +26,8 @@ cmake --preset asan >/dev/null
 cmake --build --preset asan --target kernels_tests format_tests engine_tests onnx_export_tests
 step "Tests: asan"
 ctest --preset asan -R '^(kernels|format|engine|onnx_export)$'
+step "Fuzzers: 30 seconds, clang"
+bash scripts/fuzz.sh 30
 step "Build: thread sanitizer, g++"
 cmake --preset tsan >/dev/null
 cmake --build --preset tsan --target threaded_tests
