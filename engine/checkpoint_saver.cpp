@@ -29,19 +29,23 @@ std::size_t bytes_of(const ParamTensor& tensor) {
   return static_cast<std::size_t>(tensor.view.shape.elements()) * size_of(tensor.view.dtype);
 }
 
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// Adds its lifetime.
 class Timer {
  public:
   explicit Timer(double& total) : total_(total) {}
   Timer(const Timer&) = delete;
   Timer& operator=(const Timer&) = delete;
-  ~Timer() { total_ += seconds(); }
-  double seconds() const {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
-  }
+  ~Timer() { total_ += seconds_since(start_); }
 
  private:
   double& total_;
-  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  Clock::time_point start_ = Clock::now();
 };
 
 }  // namespace
@@ -81,6 +85,7 @@ void CheckpointSaver::allocate(const CheckpointTensors& tensors, bool mid_step) 
 void CheckpointSaver::begin(Request request) {
   assert(!busy());
   const Timer timer(seconds_blocked_);
+  begun_at_ = Clock::now();
   ContainerContents file = contents(request);
   ended_ = false;
   if (mode_ == SaveMode::sync) {
@@ -145,18 +150,16 @@ void CheckpointSaver::release(const TensorRecord& record) {
 
 SaveOutcome CheckpointSaver::write(const Request& request, const ContainerContents& file) {
   SaveOutcome outcome;
-  {
-    const Timer timer(outcome.seconds);
-    const bool gated = mode_ == SaveMode::barrier && !arena_;
-    format::WriteOptions options;
-    if (gated) options.on_consumed = [this](const TensorRecord& record) { release(record); };
-    try {
-      outcome.result = writer_(request.path, file, options);
-    } catch (...) {
-      outcome.error = std::current_exception();
-    }
-    if (gated) gate_.open();
+  const bool gated = mode_ == SaveMode::barrier && !arena_;
+  format::WriteOptions options;
+  if (gated) options.on_consumed = [this](const TensorRecord& record) { release(record); };
+  try {
+    outcome.result = writer_(request.path, file, options);
+  } catch (...) {
+    outcome.error = std::current_exception();
   }
+  if (gated) gate_.open();
+  outcome.seconds = seconds_since(begun_at_);
   if (!outcome.error && request.then) request.then();
   return outcome;
 }

@@ -2,6 +2,7 @@
 // Checkpoints written by a thread of their own while training goes on, one at a time.
 
 #include <atomic>
+#include <chrono>
 #include <exception>
 #include <filesystem>
 #include <functional>
@@ -23,7 +24,7 @@ using ContainerWriter = std::function<format::WriteResult(
 struct SaveOutcome {
   std::exception_ptr error;    // null: the file is durable
   format::WriteResult result;  // when it is
-  double seconds = 0;          // that writing took
+  double seconds = 0;          // from its begin to its end, the copy included
 };
 
 class CheckpointSaver {
@@ -76,6 +77,7 @@ class CheckpointSaver {
 
   bool begun_ = false;
   std::atomic<bool> ended_ = false;
+  std::chrono::steady_clock::time_point begun_at_;
   SaveOutcome outcome_;  // the writing thread's until ended_
   std::thread thread_;
   double seconds_blocked_ = 0;

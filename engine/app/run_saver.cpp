@@ -14,6 +14,10 @@ RunSaver::RunSaver(Console& console, const RunFolder& folder, Trainer& trainer,
   if (std::filesystem::exists(folder.last())) saved_step_ = trainer.step();
 }
 
+RunSaver::~RunSaver() {
+  (void)trainer_.await_save();  // it would tell an object that is gone
+}
+
 void RunSaver::moved() {
   pending_.present = present_saved_ = false;
   if (const std::optional<SaveOutcome> outcome = trainer_.poll_save()) follow_up(*outcome);

@@ -14,6 +14,9 @@ class RunSaver {
  public:
   // All must outlive the saver.
   RunSaver(Console& console, const RunFolder& folder, Trainer& trainer, const RetentionPolicy& retention);
+  ~RunSaver();  // waits for the save under way
+  RunSaver(const RunSaver&) = delete;
+  RunSaver& operator=(const RunSaver&) = delete;
 
   // To be told when the trainer has moved on.
   void moved();

@@ -7,6 +7,7 @@
 
 #include "engine/trainer.h"
 #include "tests/support/synthetic_data.h"
+#include "tests/support/temporary_folder.h"
 #include "tests/support/tiny_vit.h"
 
 namespace vitrail {
@@ -18,6 +19,17 @@ std::int64_t resident_bytes() {
   std::int64_t size = 0, resident = 0;
   statm >> size >> resident;
   return resident * ::sysconf(_SC_PAGESIZE);
+}
+
+// The most bytes that were in memory at once since the last call (proc(5), clear_refs and status).
+std::int64_t peak_resident_bytes() {
+  std::ifstream status("/proc/self/status");
+  std::int64_t kibibytes = 0;
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("VmHWM:")) kibibytes = std::stoll(line.substr(6));
+  }
+  std::ofstream("/proc/self/clear_refs") << 5;
+  return kibibytes * 1024;
 }
 
 }  // namespace
@@ -50,6 +62,34 @@ TEST_CASE("nothing grows over 1,000 steps, evaluation included" * doctest::skip(
     if (trainer.step() == 200) after_warm_up = resident_bytes();
   }
   CHECK(resident_bytes() - after_warm_up <= 512 * 1024);
+}
+
+TEST_CASE("saving takes the memory that was set aside for it, and at most 64 MiB" *
+          doctest::skip(kSanitized)) {
+  const test::TemporaryFolder folder;
+  const DataSource data = test::synthetic_data(8, 0, 4, 8);
+  TrainConfig config = test::tiny_training();
+  config.model.embed_dim = 384;
+  config.model.mlp_dim = 1536;
+  config.model.depth = 5;
+  config.batch = 2;
+  for (const SaveMode mode : {SaveMode::staged, SaveMode::barrier, SaveMode::sync}) {
+    CAPTURE(name_of(mode));
+    config.save.mode = mode;
+    const auto backend = make_backend("cpu", {.threads = 2});
+    Trainer trainer(*backend, config, data, 1);
+    trainer.advance();
+    const MemoryPlan plan = trainer.memory();
+    const std::size_t state = plan.weights + plan.moments;
+    CHECK(state > (std::size_t{100} << 20));
+    CHECK(plan.saving <= (mode == SaveMode::staged ? state + state / 50 : 0));
+    peak_resident_bytes();
+    const std::int64_t before = resident_bytes();
+    trainer.begin_save(folder / "a.vitrail");
+    trainer.advance();
+    CHECK_FALSE(trainer.await_save()->error);
+    CHECK(peak_resident_bytes() - before <= std::int64_t{64} << 20);
+  }
 }
 
 }  // namespace vitrail
