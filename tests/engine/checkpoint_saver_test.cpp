@@ -169,7 +169,7 @@ TEST_CASE("barrier: the update waits for the writer, and says for how long; stag
     CHECK((trainer.memory().saving > 0) == (mode == SaveMode::staged));
     require_success(trainer.await_save());
   }
-  CHECK(blocked[0] < 0.1);
+  CHECK(blocked[0] < blocked[1]);
   CHECK(blocked[1] > 0.1);
 }
 
