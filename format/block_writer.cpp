@@ -40,7 +40,6 @@ BlockMemory::~BlockMemory() {
 BlockWriter::BlockWriter(AtomicFile& file, std::uint64_t begin, std::uint64_t file_bytes,
                          const WriteOptions& options)
     : file_(file),
-      options_(options),
       at_(begin),
       block_bytes_(std::min<std::uint64_t>(options.block_bytes, align(file_bytes, kPage))),
       memory_(std::max(kDepth * block_bytes_, kBlock + kPage)) {
@@ -49,6 +48,7 @@ BlockWriter::BlockWriter(AtomicFile& file, std::uint64_t begin, std::uint64_t fi
 }
 
 void BlockWriter::open_queue(WriteMode wanted) {
+  if (wanted == WriteMode::automatic) wanted = WriteMode::threads;
   for (const WriteMode mode : {WriteMode::io_uring, WriteMode::threads, WriteMode::buffered}) {
     if (mode < wanted) continue;
     queue_ = file_.files().open_queue(file_.handle(), mode, kDepth);
@@ -88,7 +88,6 @@ void BlockWriter::wait_one() {
   const bool again = done.result == -EINTR || done.result == -EAGAIN || done.result == -EINVAL;
   if (done.result < 0 && !again) file_.fail("write", done.result);
   if (done.result != expected) finish_by_hand(block, std::max<std::int64_t>(0, done.result));
-  if (block.tensor != nullptr) consume_if_done(std::exchange(block.tensor, nullptr));
 }
 
 // What is left of a block after a short write need not be aligned, and a refused direct write may be welcome
@@ -132,50 +131,12 @@ void BlockWriter::zeros(std::uint64_t offset) {
   append(offset - at_, [](std::byte* to, std::uint64_t, std::size_t part) { std::memset(to, 0, part); });
 }
 
-Hash128 BlockWriter::put(Bytes bytes, const TensorRecord* tensor, bool last) {
-  open_ = tensor;
-  Hash128 hash;
-  if (straight(bytes)) {
-    hash = put_straight(bytes, tensor);
-  } else {
-    // The copy is hashed, so that what is hashed is what is written.
-    append(bytes.size(), [&](std::byte* to, std::uint64_t done, std::size_t part) {
-      std::memcpy(to, bytes.data() + done, part);
-      hasher_.add({to, part});
-    });
-    hash = hasher_.take();
-  }
-  if (!last) return hash;
-  open_ = nullptr;
-  consume_if_done(tensor);
-  return hash;
-}
-
-// Whether the bytes can go to the disk from where they are.
-bool BlockWriter::straight(Bytes bytes) const {
-  const bool aligned = at_ % kPage == 0 && reinterpret_cast<std::uintptr_t>(bytes.data()) % kPage == 0;
-  return aligned && bytes.size() >= kCached && bytes.size() <= kBlock;
-}
-
-Hash128 BlockWriter::put_straight(Bytes bytes, const TensorRecord* tensor) {
-  if (current_ != kNone) send_current();
-  const Hash128 hash = hash128(bytes);
-  const std::size_t pages = whole_pages(bytes.size());
-  const unsigned index = free_block();
-  blocks_[index] = {at_, bytes.first(pages), tensor};
-  send(index);
-  at_ += pages;
-  append(bytes.size() - pages, [&](std::byte* to, std::uint64_t done, std::size_t part) {
-    std::memcpy(to, bytes.data() + pages + done, part);
+Hash128 BlockWriter::put(Bytes bytes) {
+  append(bytes.size(), [&](std::byte* to, std::uint64_t done, std::size_t part) {
+    std::memcpy(to, bytes.data() + done, part);
+    hasher_.add({to, part});
   });
-  return hash;
-}
-
-void BlockWriter::consume_if_done(const TensorRecord* tensor) {
-  if (tensor == open_ || !options_.on_consumed) return;
-  const bool read_on =
-      std::any_of(blocks_.begin(), blocks_.end(), [&](const Block& block) { return block.tensor == tensor; });
-  if (!read_on) options_.on_consumed(*tensor);
+  return hasher_.take();
 }
 
 void BlockWriter::flush_pages() {

@@ -35,9 +35,10 @@ class BlockWriter {
 
   // Zeros up to `offset`, which is not behind what was written before.
   void zeros(std::uint64_t offset);
-  // At the end of what was written before; returns the hash of what was written. `tensor` is the one the
-  // bytes belong to, `last` whether they are its end.
-  Hash128 put(Bytes bytes, const TensorRecord* tensor, bool last);
+  // At the end of what was written before; returns the hash of what was written. The bytes are copied: what
+  // is hashed is what is written, and blocks in large pages reach the disk faster than bytes scattered over
+  // small ones.
+  Hash128 put(Bytes bytes);
   // Sends what is left of the current block, less an incomplete page at its end, which stays for footer().
   void flush_pages();
   // Waits until all that was sent has been written.
@@ -57,7 +58,6 @@ class BlockWriter {
   struct Block {
     std::uint64_t offset = 0;
     Bytes bytes;
-    const TensorRecord* tensor = nullptr;  // read straight from its memory
     bool busy = false;
   };
   static constexpr unsigned kNone = kDepth;
@@ -71,12 +71,8 @@ class BlockWriter {
   void finish_by_hand(const Block& block, std::int64_t written);
   template <class Fill>
   void append(std::uint64_t bytes, Fill&& fill);
-  bool straight(Bytes bytes) const;
-  Hash128 put_straight(Bytes bytes, const TensorRecord* tensor);
-  void consume_if_done(const TensorRecord* tensor);
 
   AtomicFile& file_;
-  const WriteOptions& options_;
   std::uint64_t at_;
   Hasher128 hasher_;
   const std::size_t block_bytes_;  // the whole file where that is less
@@ -84,7 +80,6 @@ class BlockWriter {
   std::array<Block, kDepth> blocks_{};
   unsigned current_ = kNone, under_way_ = 0;
   std::size_t filled_ = 0, end_bytes_ = 0;  // of the current block; of end_
-  const TensorRecord* open_ = nullptr;      // more of it is to come
   std::array<std::byte, kPage> end_{};      // an incomplete last page
   WriteMode mode_ = WriteMode::buffered;
   std::unique_ptr<WriteQueue> queue_;  // last: waits for writes from the memory above

@@ -145,8 +145,8 @@ void ContainerPlan::place() {
     entry.first_piece = pieces_.size();
     const std::uint64_t count = std::max<std::uint64_t>(1, chunk_count(entry.bytes.size()));
     for (std::uint64_t c = 0; c < count; ++c)
-      pieces_.push_back({entry.offset + c * kChunkBytes, chunk(entry.bytes, c), entry.source});
-    pieces_.back().last = true;
+      pieces_.push_back({entry.offset + c * kChunkBytes, chunk(entry.bytes, c)});
+    pieces_.back().completes = entry.tensor;
   }
   file_bytes_ = align(cursor + kFooterBytes, kPage);
 }

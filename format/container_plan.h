@@ -12,8 +12,7 @@ namespace vitrail::format {
 struct Piece {
   std::uint64_t offset = 0;  // in the file
   Bytes bytes;
-  const TensorRecord* tensor = nullptr;
-  bool last = false;  // of its tensor
+  const TensorRecord* completes = nullptr;  // the tensor whose last piece this is
 };
 
 class ContainerPlan {

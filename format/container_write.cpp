@@ -9,11 +9,12 @@ namespace {
 
 using Place = AtomicFile::Place;
 
-void write_tensors(ContainerPlan& plan, BlockWriter& out) {
+void write_tensors(ContainerPlan& plan, BlockWriter& out, const WriteOptions& options) {
   for (std::size_t i = 0; i < plan.pieces().size(); ++i) {
     const Piece& piece = plan.pieces()[i];
     out.zeros(piece.offset);
-    plan.set_hash(i, out.put(piece.bytes, piece.tensor, piece.last));
+    plan.set_hash(i, out.put(piece.bytes));
+    if (piece.completes != nullptr && options.on_consumed) options.on_consumed(*piece.completes);
   }
   out.zeros(plan.file_bytes() - kFooterBytes);
   out.flush_pages();
@@ -37,7 +38,7 @@ WriteMode write_once(const std::filesystem::path& path, ContainerPlan& plan, con
   FileSystem& files = options.files != nullptr ? *options.files : real_file_system();
   AtomicFile file(path, plan.file_bytes(), Durability::durable, files, place);
   BlockWriter out(file, plan.data_offset(), plan.file_bytes(), options);
-  write_tensors(plan, out);
+  write_tensors(plan, out, options);
   plan.seal();
   out.put_at(0, plan.head());
   out.drain();

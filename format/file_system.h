@@ -12,8 +12,9 @@
 
 namespace vitrail::format {
 
-// io_uring and threads write past the page cache (O_DIRECT). automatic: the first of the three, in this
-// order, that the system allows.
+// io_uring and threads write past the page cache (O_DIRECT). What the system refuses gives way to the next.
+// automatic: threads, which no container refuses and which were the faster wherever both were measured
+// (bench/compare_checkpoints.sh).
 enum class WriteMode : std::uint8_t { automatic, io_uring, threads, buffered };
 
 const char* name_of(WriteMode mode);

@@ -14,7 +14,8 @@ struct WriteOptions {
   // Reads everything back, past the page cache where it was written so, before the file takes its place.
   bool read_back = false;
   // Called, in the thread that writes, once a tensor's bytes have been read for the last time: from then on
-  // they may change. A tensor for which it was not called when writing ends or fails will not be read either.
+  // they may change. A tensor for which it was not called when writing ends or fails (an alias, whose bytes
+  // are its owner's, or one after an error) will not be read either.
   // With it, a file that did not get to the disk is not written a second time: the tensors are no longer what
   // they were.
   std::function<void(const TensorRecord&)> on_consumed = {};

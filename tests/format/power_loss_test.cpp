@@ -132,7 +132,7 @@ TEST_CASE("small files that are replaced survive it too") {
   CHECK(count.later > 100);
 }
 
-TEST_CASE("large tensors, read straight from their memory, survive it too") {
+TEST_CASE("large tensors survive it too") {
   const test::TwoStates states(0.3);
   CrashFiles files;
   files.place(kPath, states.old_bytes);

@@ -208,7 +208,9 @@ TEST_CASE("a mode that the system refuses gives way to the next") {
   for (const auto& [refused, used] : {std::pair(1, WriteMode::threads), std::pair(2, WriteMode::buffered)}) {
     int opened = 0;
     HookedFiles files = failing(FileCall::open_queue, EPERM, refused, opened);
-    CHECK(write_container(folder / "x.vitrail", states.later.contents, {.files = &files}).mode == used);
+    CHECK(write_container(folder / "x.vitrail", states.later.contents,
+                          {.mode = WriteMode::io_uring, .files = &files})
+              .mode == used);
     CHECK(file_bytes(folder / "x.vitrail") == states.new_bytes);
   }
   // Direct writes that are refused only when they come.
