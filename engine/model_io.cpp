@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/sections.h"
+#include "engine/tensor_text.h"
 #include "format/sections.h"
 
 namespace vitrail {
@@ -72,6 +73,9 @@ void describe_history(const format::Table& root, ModelInfo& info) {
   const format::Table& history = root.table(section::kHistory, "history");
   const std::vector<std::string>& columns = history.strings(section::history::kColumns, "columns");
   const std::vector<double> values = history.f64s(section::history::kValues, "values");
+  if (columns.empty() || values.size() % columns.size() != 0) return;
+  for (std::size_t column = 0; column < columns.size() && !values.empty(); ++column)
+    info.metrics.emplace_back(columns[column], values[values.size() - columns.size() + column]);
   const auto top1 = std::find(columns.begin(), columns.end(), "top1");
   if (top1 == columns.end()) return;
   const std::size_t rows = values.size() / columns.size(),
@@ -86,6 +90,7 @@ void describe_checkpoint(const format::Table& root, ModelInfo& info) {
   const format::Table& schedule = root.table(section::kSchedule, "schedule");
   info.step = schedule.i64(section::schedule::kStep, "step");
   info.total_steps = schedule.i64(section::schedule::kTotalSteps, "total steps");
+  info.lr = schedule.f64(section::schedule::kLrAtSave, "learning rate");
   info.epoch = root.table(section::kDataOrder, "data order").i64(section::data_order::kEpoch, "epoch");
   if (root.has(section::kUser) && root.table(section::kUser, "user").has(section::user::kSettings)) {
     info.settings = root.table(section::kUser, "user").strings(section::user::kSettings, "settings");
@@ -96,7 +101,10 @@ void describe_checkpoint(const format::Table& root, ModelInfo& info) {
 }  // namespace
 
 ModelInfo get_model_info(const std::filesystem::path& path) {
-  const format::Container file = format::Container::open(path);
+  return get_model_info(format::Container::open(path));
+}
+
+ModelInfo get_model_info(const format::Container& file) {
   ModelInfo info;
   info.kind = format::name_of(file.kind());
   info.producer = file.root().text(section::kProducer, "producer");
@@ -105,16 +113,14 @@ ModelInfo get_model_info(const std::filesystem::path& path) {
   for (const format::TensorRecord& tensor : file.tensors()) {
     if (tensor.role == Role::ema_parameter) info.has_ema = true;
     if (tensor.role != Role::parameter) continue;
-    std::int64_t elements = 1;
-    for (std::int64_t extent : tensor.shape)
-      elements *= extent;
     ++info.tensors;
-    info.parameters += elements;
-    info.dtype = tensor.type == format::ElementType::f32   ? "f32"
-                 : tensor.type == format::ElementType::f64 ? "f64"
-                                                           : "other";
+    info.parameters += element_count(tensor.shape);
+    const std::string dtype = dtype_text(tensor.type);
+    info.dtype = info.dtype.empty() || info.dtype == dtype ? dtype : "mixed";
   }
   if (file.kind() == format::FileKind::weights) return info;
+  info.architecture =
+      file.root().table(section::kModel, "model").text(section::model::kArchitecture, "architecture");
   info.config = vit_config_from(file.root().table(section::kModel, "model"));
   info.input = input_config_from(file.root().table(section::kInput, "input"));
   info.labels = labels_of(file);

@@ -22,20 +22,23 @@ struct Model {
 struct ModelInfo {
   std::string kind;  // "weights", "model", "checkpoint"
   std::string producer;
-  std::string dtype;
+  std::string dtype;  // of the parameters; "mixed" when there are several
   std::uint64_t file_bytes = 0;
   std::string content_id;
   std::int64_t tensors = 0;     // parameters only, without moments and EMA
   std::int64_t parameters = 0;  // elements of them
   // Of a model or checkpoint:
+  std::string architecture;  // "vit"
   std::optional<VitConfig> config;
   std::optional<InputConfig> input;
   std::vector<std::string> labels;
   bool has_ema = false;
   // Of a checkpoint:
   std::int64_t step = 0, total_steps = 0, epoch = 0;
-  std::vector<std::string> settings;           // "key=value", the effective configuration
-  std::optional<double> last_top1, best_top1;  // percent
+  double lr = 0;                                        // of the next step
+  std::vector<std::string> settings;                    // "key=value", the effective configuration
+  std::vector<std::pair<std::string, double>> metrics;  // of the last epoch that ended, by name
+  std::optional<double> last_top1, best_top1;           // percent
 };
 
 // Which weights of a checkpoint that has both: EMA where there is one, as in evaluation during training.
@@ -49,6 +52,8 @@ format::WriteResult save_model(const std::filesystem::path& path, Backend& backe
 Model load_model(const std::filesystem::path& path, Backend& backend,
                  WeightChoice choice = WeightChoice::best);
 
-ModelInfo get_model_info(const std::filesystem::path& path);  // reads the head of the file only
+// Both read the head of the file only.
+ModelInfo get_model_info(const std::filesystem::path& path);
+ModelInfo get_model_info(const format::Container& file);
 
 }  // namespace vitrail

@@ -116,16 +116,20 @@ std::optional<Hash128> Container::role_hash(Role role) const {
 }
 
 LaterVersion Container::later() const {
-  const Prologue& prologue = view_.prologue;
+  return later_of(view_);
+}
+
+LaterVersion later_of(const FileView& view) {
+  const Prologue& prologue = view.prologue;
   LaterVersion later{.minor = prologue.minor,
                      .optional_features = prologue.optional_features,
                      .reserved = prologue.reserved,
-                     .entry_bytes = view_.tensors.stride,
-                     .role_bytes = view_.roles.stride,
+                     .entry_bytes = view.tensors.stride,
+                     .role_bytes = view.roles.stride,
                      .role_rows = {}};
-  for (std::uint64_t row = 0; row < view_.roles.count; ++row) {
-    const Bytes bytes = view_.role(row).row();
-    later.role_rows.emplace(view_.role(row).role(), std::vector(bytes.begin(), bytes.end()));
+  for (std::uint64_t row = 0; row < view.roles.count; ++row) {
+    const Bytes bytes = view.role(row).row();
+    later.role_rows.emplace(view.role(row).role(), std::vector(bytes.begin(), bytes.end()));
   }
   return later;
 }

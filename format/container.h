@@ -99,7 +99,9 @@ class Container {
   // Every damaged place in the tensors and the padding between them, in the order of the file: with nothing
   // found, no byte of the file is damaged. Reads the whole file with at most `threads` threads (0: as many
   // as there are processors), in little memory.
-  std::vector<Damage> find_damage(unsigned threads = 0) const;
+  // `progress` is told how many bytes have been handed to them, from one thread at a time.
+  std::vector<Damage> find_damage(unsigned threads = 0,
+                                  const std::function<void(std::uint64_t bytes)>& progress = {}) const;
   // Throws the first of them as FormatError.
   void verify_all() const;
 
@@ -144,6 +146,8 @@ class Container {
   std::vector<Hash128> chunks_;
   std::unique_ptr<Reading> reading_;
 };
+
+LaterVersion later_of(const FileView& view);
 
 // Text that matches a pattern, where * stands for any characters and ? for one.
 bool matches(std::string_view pattern, std::string_view text);

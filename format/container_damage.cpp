@@ -15,7 +15,8 @@ constexpr unsigned kMaxThreads = 32;
 // Hands the leaves of a file to threads, one after another.
 class Verifier {
  public:
-  Verifier(const Source& source, const FileView& view) : source_(source), view_(view) {}
+  Verifier(const Source& source, const FileView& view, const std::function<void(std::uint64_t)>& progress)
+      : source_(source), view_(view), progress_(progress) {}
 
   void work() try {
     std::vector<std::byte> buffer(source_.on_disk() ? kBlock : 0);
@@ -58,6 +59,8 @@ class Verifier {
       ++entry_;
     if (entry_ >= view_.size()) return false;
     leaf = leaf_of(view_, entry_, chunk_);
+    handed_out_ += leaf.bytes;
+    if (progress_) progress_(handed_out_);
     if (++chunk_ >= view_.entry(entry_).chunk_count()) {
       ++entry_;
       chunk_ = 0;
@@ -123,8 +126,10 @@ class Verifier {
 
   const Source& source_;
   const FileView& view_;
+  const std::function<void(std::uint64_t)>& progress_;
   std::mutex mutex_;
   std::uint64_t entry_ = 0, chunk_ = 0;  // of the next leaf
+  std::uint64_t handed_out_ = 0;         // bytes
   std::vector<Damage> damage_;
   std::exception_ptr error_;
 };
@@ -138,8 +143,9 @@ std::uint64_t data_end(const FileView& view) {
 
 }  // namespace
 
-std::vector<Damage> Container::find_damage(unsigned threads) const try {
-  Verifier verifier(source_, view_);
+std::vector<Damage> Container::find_damage(unsigned threads,
+                                           const std::function<void(std::uint64_t)>& progress) const try {
+  Verifier verifier(source_, view_, progress);
   const std::uint64_t useful = 1 + file_bytes() / kWorthAThread;
   const unsigned wanted = threads == 0 ? std::max(1U, std::thread::hardware_concurrency()) : threads;
   std::vector<std::thread> others;

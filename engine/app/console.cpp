@@ -90,6 +90,12 @@ void Console::document(std::string_view json) {
   std::fflush(options_.out);
 }
 
+void Console::raw(std::span<const std::byte> bytes) {
+  erase();
+  const bool whole = std::fwrite(bytes.data(), 1, bytes.size(), options_.out) == bytes.size();
+  if (!whole || std::fflush(options_.out) != 0) throw Error("standard output cannot be written to");
+}
+
 bool Console::redraw_due() const {
   return options_.live && !options_.quiet && seconds_since(drawn_at_) >= kRedrawSeconds;
 }

@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -41,7 +42,8 @@ class Console {
   void row(std::string_view label, std::string_view text);  // label right-aligned and bold
   void warning(std::string_view text);
   void error(std::string_view text, std::string_view help);
-  void document(std::string_view json);  // to standard output even when quiet
+  void document(std::string_view json);        // to standard output even when quiet
+  void raw(std::span<const std::byte> bytes);  // so too; throws Error when they cannot be written
 
   // Progress of something slow. Ask first: most calls would show nothing.
   bool progress_due() const;

@@ -11,6 +11,7 @@ namespace vitrail::app {
 enum class ExitCode : int {
   done = 0,
   failed = 1,
+  different = 1,  // of `vitrail diff`, as is the custom
   usage = 2,      // a flag, a setting or a combination of them
   data = 3,       // images or labels missing or unreadable
   damaged = 4,    // a .vitrail file is damaged or none

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "engine/app/foreign.h"
 #include "engine/error.h"
 #include "format/file.h"
 
@@ -79,7 +80,10 @@ fs::path model_file(const fs::path& run_or_file, Prefer prefer) {
     throw ConfigError(fmt::format("{}: expected the folder of a run or a .vitrail file, found nothing",
                                   run_or_file.string()));
   }
-  if (!fs::is_directory(run_or_file)) return run_or_file;
+  if (!fs::is_directory(run_or_file)) {
+    refuse_foreign(run_or_file);
+    return run_or_file;
+  }
   const fs::path last = run_or_file / "last.vitrail", best = run_or_file / "best.vitrail";
   if (prefer == Prefer::best && fs::exists(best)) return best;
   if (fs::exists(last)) return last;

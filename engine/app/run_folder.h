@@ -84,7 +84,7 @@ class RunFolder {
 };
 
 // What a RUN or FILE argument means. Throws ConfigError when there is no such file, or no checkpoint in the
-// folder.
+// folder, FormatError when it is a file of a known other format.
 enum class Prefer : std::uint8_t { best, last };
 std::filesystem::path model_file(const std::filesystem::path& run_or_file, Prefer prefer);
 

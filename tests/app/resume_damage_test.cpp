@@ -93,7 +93,7 @@ TEST_CASE("a damaged newest checkpoint is named, and the run goes on from the on
   if (from < 8)
     CHECK_MESSAGE(contains(resumed.out, "at step " + std::to_string(from) + " of 8"), resumed.out);
   CHECK(content(work / "", "run") == whole);
-  CHECK(run_program(work / "", {"info", "run", "--verify"}).code == 0);
+  CHECK(run_program(work / "", {"verify", "--full", "run"}).code == 0);
   CHECK_FALSE(fs::exists(work / "run/.last.vitrail.tmp-12-34"));
   CHECK(fs::exists(work / "run/rolling/step-0000000006.vitrail"));
 }

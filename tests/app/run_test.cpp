@@ -109,12 +109,11 @@ TEST_CASE("train, then everything one does with a run") {
     CHECK(work.run({"predict", "run", "missing.png"}).code == 3);
   }
   SUBCASE("info, and every byte verified") {
-    const nlohmann::json info = work.json({"info", "run", "--verify"});
+    const nlohmann::json info = work.json({"info", "run"});
     CHECK(info.at("kind") == "checkpoint");
     CHECK(info.at("step") == 160);
     CHECK(info.at("model").at("dim") == 16);
-    CHECK(info.at("verified") == true);
-    CHECK(contains(work.run({"info", "run", "--verify"}).out, "every byte"));
+    CHECK(contains(work.run({"verify", "--full", "run"}).out, "every byte"));
   }
   SUBCASE("export") {
     CHECK(work.run({"export", "run", "--to", "onnx"}).code == 0);
@@ -220,7 +219,7 @@ TEST_CASE("a damaged checkpoint is named, and the one before it stands in") {
   CHECK(fs::exists(work / "run/rolling/step-0000000004.vitrail"));
   flip_byte(work / "run/last.vitrail",
             static_cast<std::int64_t>(fs::file_size(work / "run/last.vitrail")) / 2);
-  CHECK(work.run({"info", "run", "--verify"}).code == 4);
+  CHECK(work.run({"verify", "--full", "run"}).code == 4);
   const std::string half = read_text(work / "run/best.vitrail").substr(0, 4000);
   std::ofstream(work / "half.vitrail", std::ios::binary) << half;
   CHECK(work.run({"eval", "half.vitrail"}).code == 4);
@@ -230,7 +229,7 @@ TEST_CASE("a damaged checkpoint is named, and the one before it stands in") {
   CHECK(contains(resumed.err, "last.vitrail is damaged"));
   CHECK(contains(resumed.out, "at step 4 of 8"));
   CHECK(losses(work / "run").size() == 8);
-  CHECK(work.run({"info", "run", "--verify"}).code == 0);
+  CHECK(work.run({"verify", "--full", "run"}).code == 0);
 
   fs::remove_all(work / "run/rolling");
   fs::remove(work / "run/best.vitrail");
@@ -246,7 +245,7 @@ TEST_CASE("a loss that is not finite: exit code 6, and the last good checkpoint 
   CHECK(contains(diverged.err, "diverged"));
   CHECK(contains(diverged.err, "run/last.vitrail"));
   CHECK(nlohmann::json::parse(read_text(work / "run/status.json")).at("state") == "diverged");
-  CHECK(work.run({"info", "run", "--verify"}).code == 0);
+  CHECK(work.run({"verify", "--full", "run"}).code == 0);
 }
 
 TEST_CASE("a checkpoint that cannot be written is reported and counted, and training goes on") {
