@@ -113,6 +113,8 @@ Salvage salvage(const Source& source) {
       result.lost.push_back({record.name, record.role, record.type, record.shape, entry.bytes(), reasons[i]});
     }
   }
+  if (result.kind == FileKind::shard && !result.lost.empty())
+    result.notes.emplace_back("it is one shard of a set: shapes are those of its parts of the tensors");
   return result;
 }
 
@@ -120,7 +122,8 @@ ContainerContents contents_of(const Salvage& salvage) {
   ContainerContents contents{
       .kind = salvage.kind, .root = salvage.root, .tensors = salvage.tensors, .later = salvage.later};
   if (salvage.complete()) return contents;
-  const bool model = salvage.sections_whole && salvage.root.has(section::kModel) &&
+  const bool of_shard = salvage.kind == FileKind::shard || salvage.kind == FileKind::shard_index;
+  const bool model = salvage.sections_whole && !of_shard && salvage.root.has(section::kModel) &&
                      salvage.root.has(section::kInput) && !lost_any(salvage, {Role::parameter, Role::buffer});
   if (!model) {
     contents.kind = FileKind::weights;

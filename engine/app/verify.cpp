@@ -10,6 +10,7 @@
 #include "engine/error.h"
 #include "engine/tensor_text.h"
 #include "format/container.h"
+#include "format/shards.h"
 
 namespace vitrail::app {
 namespace {
@@ -21,7 +22,8 @@ constexpr const char* kExamples =
     "  vitrail verify model.vitrail                head, metadata and structure: a matter of milliseconds\n"
     "  vitrail verify --full model.vitrail         every byte against its hash\n"
     "  vitrail verify --full runs/*                all checkpoints of all runs\n\n"
-    "Of a folder, all checkpoints of the run, or all .vitrail files in it. Damage is named by file, tensor, "
+    "Of a folder, all checkpoints of the run, or all .vitrail files in it; of an index, its shards too. "
+    "Damage is named by file, tensor, "
     "role, "
     "chunk\n"
     "and elements, with the rule of format/SPEC.md in brackets. Exit code 4 when any file is damaged.";
@@ -39,9 +41,10 @@ struct FileReport {
   std::string kind;  // empty when it could not be opened
   std::uint64_t bytes = 0;
   double seconds = 0;
-  std::string refusal, code;  // why it could not be opened
+  std::string refusal, code;  // why it could not be opened, or its shards
   bool unreadable = false;    // the file system said no
   std::vector<format::Damage> damage;
+  std::vector<fs::path> shards;  // of an index
 
   bool whole() const { return refusal.empty() && damage.empty(); }
 };
@@ -66,6 +69,15 @@ std::vector<fs::path> files_of(const fs::path& path) {
   return files;
 }
 
+// The files of a set, each the one that the index means. Throws FormatError, FileError.
+std::vector<fs::path> shards_of(const fs::path& index) {
+  const format::ShardSet set = format::ShardSet::open(index);
+  std::vector<fs::path> shards;
+  for (std::uint32_t number = 0; number < set.shards(); ++number)
+    shards.emplace_back(set.shard(number).name());
+  return shards;
+}
+
 void read_all(Console& console, const format::Container& file, FileReport& report) {
   const Stopwatch watch;
   report.damage = file.find_damage(0, [&](std::uint64_t done) {
@@ -88,6 +100,7 @@ FileReport verify_file(Console& console, const fs::path& path, bool full) {
     report.kind = format::name_of(file.kind());
     report.bytes = file.file_bytes();
     if (full) read_all(console, file, report);
+    if (file.kind() == format::FileKind::shard_index) report.shards = shards_of(path);
   } catch (const format::FormatError& error) {
     report.refusal = error.what();
     report.code = error.code();
@@ -118,7 +131,7 @@ nlohmann::ordered_json to_json(const format::Damage& damage) {
 
 nlohmann::ordered_json to_json(const FileReport& report, bool full) {
   nlohmann::ordered_json json{{"file", report.file.string()}, {"whole", report.whole()}};
-  if (report.kind.empty()) {
+  if (!report.refusal.empty()) {
     json["error"] = report.refusal;
     if (!report.code.empty()) json["rule"] = report.code;
     return json;
@@ -175,10 +188,14 @@ ExitCode verify_command(Console& console, const VerifyOptions& options) {
   std::vector<FileReport> reports;
   nlohmann::ordered_json files = nlohmann::ordered_json::array();
   for (const std::string& argument : options.files) {
-    for (const fs::path& path : files_of(argument)) {
-      reports.push_back(verify_file(console, path, options.full));
+    std::vector<fs::path> paths = files_of(argument);
+    for (std::size_t i = 0; i < paths.size(); ++i) {
+      reports.push_back(verify_file(console, paths[i], options.full));
       show(console, reports.back(), options.full);
       files.push_back(to_json(reports.back(), options.full));
+      for (const fs::path& shard : reports.back().shards) {
+        if (std::find(paths.begin(), paths.end(), shard) == paths.end()) paths.push_back(shard);
+      }
     }
   }
   if (options.json) {

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <fstream>
 
+#include "format/shards.h"
 #include "tests/support/app_program.h"
 #include "tests/support/checkpoint_files.h"
 #include "tests/support/temporary_folder.h"
@@ -183,6 +184,21 @@ TEST_CASE("verify: all checkpoints of a run, and all files of a folder") {
   write(place / "many/a.vitrail", kThree);
   write(place / "many/b.vitrail", kThree);
   CHECK(place.json({"verify", "many"}).at("files").size() == 2);
+}
+
+TEST_CASE("verify: an index stands for its shards") {
+  const Place place;
+  write(place / "m.vitrail", kThree);
+  const format::SplitResult split = format::split_container(place / "m.vitrail", place / "set", 2);
+  const std::string index = split.index.filename().string();
+  CHECK(place.json({"verify", "--full", index}).at("files").size() == 3);
+  flip_byte(split.shards[1], offset_of(place, split.shards[1].filename().string(), 0));
+  CHECK(place.run({"verify", index}).code == 0);
+  const nlohmann::json full = place.json({"verify", "--full", index}, 4);
+  CHECK(full.at("files").at(0).at("whole") == true);
+  CHECK(full.at("files").at(2).at("whole") == false);
+  fs::remove(split.shards[1]);
+  CHECK(contains(place.json({"verify", index}, 1).at("files").at(0).at("error"), "is missing"));
 }
 
 TEST_CASE("verify: a long file has a progress line") {

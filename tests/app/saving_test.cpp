@@ -82,7 +82,7 @@ TEST_CASE("a run folder that goes away and comes back: failed saves are counted,
   CHECK(status.at("failed_saves").get<int>() >= 1);
   CHECK(status.at("saves").get<int>() >= 2);
   CHECK(status.at("saved_step") == status.at("step"));
-  CHECK(work.run({"info", "run", "--verify"}).code == 0);
+  CHECK(work.run({"verify", "--full", "run"}).code == 0);
 }
 
 TEST_CASE("two programs do not train in one folder at once") {
