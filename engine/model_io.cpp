@@ -5,6 +5,7 @@
 #include "engine/sections.h"
 #include "engine/tensor_text.h"
 #include "format/sections.h"
+#include "format/shards.h"
 
 namespace vitrail {
 namespace {
@@ -54,6 +55,11 @@ Model load_model(const std::filesystem::path& path, Backend& backend, WeightChoi
                               ": holds weights alone; expected a model or a checkpoint, which say "
                               "what network the weights belong to");
   }
+  if (file.kind() == format::FileKind::shard || file.kind() == format::FileKind::shard_index) {
+    throw format::FormatError(path.string() +
+                              ": expected a model or a checkpoint, found a part of a sharded set; "
+                              "use the one file that 'vitrail consolidate' makes of it");
+  }
   const format::Table& table = file.root().table(section::kModel, "model");
   const VitConfig config = vit_config_from(table);
   Model model{.config = config,
@@ -98,6 +104,17 @@ void describe_checkpoint(const format::Table& root, ModelInfo& info) {
   describe_history(root, info);
 }
 
+void count_tensors(const std::vector<format::TensorRecord>& tensors, ModelInfo& info) {
+  for (const format::TensorRecord& tensor : tensors) {
+    if (tensor.role == Role::ema_parameter) info.has_ema = true;
+    if (tensor.role != Role::parameter) continue;
+    ++info.tensors;
+    info.parameters += element_count(tensor.shape);
+    const std::string dtype = dtype_text(tensor.type);
+    info.dtype = info.dtype.empty() || info.dtype == dtype ? dtype : "mixed";
+  }
+}
+
 }  // namespace
 
 ModelInfo get_model_info(const std::filesystem::path& path) {
@@ -110,15 +127,15 @@ ModelInfo get_model_info(const format::Container& file) {
   info.producer = file.root().text(section::kProducer, "producer");
   info.file_bytes = file.file_bytes();
   info.content_id = file.content_id();
-  for (const format::TensorRecord& tensor : file.tensors()) {
-    if (tensor.role == Role::ema_parameter) info.has_ema = true;
-    if (tensor.role != Role::parameter) continue;
-    ++info.tensors;
-    info.parameters += element_count(tensor.shape);
-    const std::string dtype = dtype_text(tensor.type);
-    info.dtype = info.dtype.empty() || info.dtype == dtype ? dtype : "mixed";
+  if (file.kind() == format::FileKind::shard_index) {
+    const format::ShardSet set = format::ShardSet::open(file.name());
+    info.shards = set.shards();
+    if (set.content_id()) info.content_id = to_hex(*set.content_id());
+    count_tensors(set.tensors(), info);
+  } else {
+    count_tensors(file.tensors(), info);
   }
-  if (file.kind() == format::FileKind::weights) return info;
+  if (!file.root().has(section::kModel)) return info;
   info.architecture =
       file.root().table(section::kModel, "model").text(section::model::kArchitecture, "architecture");
   info.config = vit_config_from(file.root().table(section::kModel, "model"));

@@ -20,11 +20,12 @@ struct Model {
 };
 
 struct ModelInfo {
-  std::string kind;  // "weights", "model", "checkpoint"
+  std::string kind;  // "weights", "model", "checkpoint", "shard", "shard index"
   std::string producer;
   std::string dtype;  // of the parameters; "mixed" when there are several
   std::uint64_t file_bytes = 0;
   std::string content_id;
+  std::uint32_t shards = 0;     // of an index, which tells of the set that it makes; else 0
   std::int64_t tensors = 0;     // parameters only, without moments and EMA
   std::int64_t parameters = 0;  // elements of them
   // Of a model or checkpoint:

@@ -114,7 +114,7 @@ class Splitter {
     if (std::filesystem::exists(index)) {
       throw FileError(
           fmt::format("{} is there already: an interrupted split would leave neither that set nor the new "
-                      "one; choose another name, or delete it",
+                      "one; use another name, or delete it",
                       index.string()));
     }
     for (std::uint32_t shard = 0; shard < shards_; ++shard)
@@ -243,7 +243,7 @@ SplitResult split_container(const std::filesystem::path& file, const std::filesy
   if (source.view().prologue.newer()) {
     throw FormatError(
         fmt::format("{}: written in format 1.{}, of which this build would lose what it does not know; "
-                    "split it with a newer build",
+                    "use a newer one",
                     file.string(), source.view().prologue.minor));
   }
   return Splitter(source, name, shards).run();

@@ -23,6 +23,8 @@ void add_diff(CLI::App& program, Console& console, Action& action);
 void add_rescue(CLI::App& program, Console& console, Action& action);
 void add_info(CLI::App& program, Console& console, Action& action);
 void add_export(CLI::App& program, Console& console, Action& action);
+void add_split(CLI::App& program, Console& console, Action& action);
+void add_consolidate(CLI::App& program, Console& console, Action& action);
 void add_bench(CLI::App& program, Console& console, Action& action);
 void add_doctor(CLI::App& program, Console& console, Action& action);
 

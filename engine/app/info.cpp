@@ -104,6 +104,7 @@ nlohmann::ordered_json to_json(const ModelInfo& info, const Layout& layout, cons
                              {"bytes", role.bytes}});
   }
   if (info.config) json["architecture"] = info.architecture;
+  if (info.shards > 0) json["shards"] = info.shards;
   if (info.config) json["model"] = model_json(*info.config);
   if (info.input) json["input"] = input_json(*info.input);
   if (info.config) json["labels"] = info.labels;
@@ -164,6 +165,9 @@ void show(Console& console, const ModelInfo& info, const Layout& layout, const f
                                   bytes_text(info.file_bytes), layout.minor, info.producer));
   console.row("Weights", fmt::format("{} tensors  {} parameters  {}  content {}", info.tensors,
                                      parameters_text(info.parameters), info.dtype, info.content_id));
+  if (info.shards > 0)
+    console.row("Shards", fmt::format("{} files beside this one, of which 'vitrail consolidate' makes one",
+                                      info.shards));
   const char* label = "Holds";
   for (const RoleSummary& role : layout.roles) {
     console.row(label, fmt::format("{:>7}  {} tensors of role {}", bytes_text(role.bytes), role.tensors,

@@ -68,8 +68,9 @@ ExitCode run_program(int argc, const char* const* argv) {
   Action action;
   try {
     describe_program(program);
-    for (const auto add : {add_train, add_resume, add_eval, add_predict, add_export, add_info, add_ls,
-                           add_cat, add_verify, add_diff, add_rescue, add_bench, add_doctor}) {
+    for (const auto add :
+         {add_train, add_resume, add_eval, add_predict, add_export, add_info, add_ls, add_cat, add_verify,
+          add_diff, add_rescue, add_split, add_consolidate, add_bench, add_doctor}) {
       add(program, console, action);
     }
     check_command(program, argc, argv);

@@ -28,7 +28,7 @@ TEST_CASE("version and help are answers, not errors") {
   CHECK(version.code == 0);
   CHECK(contains(version.out, "Vitrail 0."));
   for (const char* command : {"train", "resume", "eval", "predict", "info", "ls", "cat", "verify", "diff",
-                              "rescue", "export", "bench", "doctor"}) {
+                              "rescue", "split", "consolidate", "export", "bench", "doctor"}) {
     const Outcome help = try_out({command, "--help"});
     CHECK(help.code == 0);
     CHECK(contains(help.out, std::string("vitrail ") + command));
