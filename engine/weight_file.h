@@ -1,0 +1,36 @@
+#pragma once
+// A file of weights of any format that we read, told by its content: `.vitrail`, `.pt`, `.safetensors` (one
+// file or a set with its index), `.npz`; or a folder as Hugging Face's save_pretrained leaves it.
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "format/datum.h"
+#include "format/tensor_record.h"
+
+namespace vitrail {
+
+struct WeightFile {
+  std::filesystem::path path;
+  std::string format;  // "vitrail", "pt", "safetensors", "npz"
+  // The model's tensors. Wrappers are taken off: {"model": …}, {"state_dict": …}, model_ema, and the prefixes
+  // "module.", "_orig_mod.", Lightning's "model.".
+  std::vector<format::TensorRecord> tensors;
+  std::map<std::string, std::string> metadata;  // of safetensors
+  // The JSON documents beside the file, where they are.
+  std::optional<format::Datum> config, preprocessor;
+  // Of a `.pt` file: all that it holds, and the tensors its tree points at.
+  format::Datum root;
+  std::vector<format::TensorRecord> root_tensors;
+  std::vector<std::string> notes;       // what was taken off, in words, for the user
+  std::shared_ptr<const void> storage;  // what the bytes belong to
+};
+
+// Throws format::FormatError, format::FileError, ConfigError.
+WeightFile open_weight_file(const std::filesystem::path& path);
+
+}  // namespace vitrail

@@ -1,0 +1,60 @@
+#pragma once
+// Plain data with tensors in it: what a pickle or a JSON document holds. Nothing in it was ever executed.
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace vitrail::format {
+
+class Datum {
+ public:
+  struct Item;
+  struct List {
+    std::vector<Datum> items;
+    bool tuple = false;  // Python's tuple; JSON has lists only
+  };
+  struct Dict {
+    std::vector<Item> items;  // in the file's order; keys are texts or integers
+  };
+  // A place in the list of tensors that the file, or what is to be written, has beside its tree.
+  struct Tensor {
+    std::size_t index = 0;
+  };
+  using Data = std::variant<std::monostate, bool, std::int64_t, double, std::string, List, Dict, Tensor>;
+
+  Datum() = default;  // None, null
+  Datum(bool value) : data_(value) {}
+  Datum(std::int64_t value) : data_(value) {}
+  Datum(int value) : data_(std::int64_t{value}) {}
+  Datum(double value) : data_(value) {}
+  Datum(std::string value) : data_(std::move(value)) {}
+  Datum(const char* value) : data_(std::string(value)) {}
+  Datum(List value) : data_(std::move(value)) {}
+  Datum(Dict value) : data_(std::move(value)) {}
+  Datum(Tensor value) : data_(value) {}
+
+  bool is_none() const { return std::holds_alternative<std::monostate>(data_); }
+  template <class T>
+  const T* as() const {
+    return std::get_if<T>(&data_);
+  }
+  const Data& data() const { return data_; }
+
+  // Of a dict: what stands under a text; null when there is no such key, or this is no dict.
+  const Datum* find(std::string_view key) const;
+  // An integer, or a real number, as a real one; null-like (false) otherwise.
+  bool number(double& out) const;
+
+ private:
+  Data data_;
+};
+
+struct Datum::Item {
+  Datum key, value;
+};
+
+}  // namespace vitrail::format

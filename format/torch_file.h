@@ -1,0 +1,44 @@
+#pragma once
+// PyTorch's `.pt` and `.pth`: a zip of a pickle and one record a storage (torch 1.6 and later), or five
+// pickles in a row (before). The pickle is read by a machine that knows data only; anything else is refused
+// by name and position. Sources: pytorch caffe2/serialize/inline_container.h, torch/serialization.py,
+// torch/_weights_only_unpickler.py.
+
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "format/container.h"
+#include "format/datum.h"
+#include "format/tensor_record.h"
+
+namespace vitrail::format {
+
+class TorchFile {
+ public:
+  // Checks everything, the records' CRCs where they are given included. Throws FormatError, FileError.
+  static TorchFile open(const std::filesystem::path& path);
+  // The same over bytes that outlive the file; `name` is for messages.
+  static TorchFile open(Bytes bytes, std::string name);
+
+  const Datum& root() const { return root_; }
+  // Dense and row-major, each under the last key on its way from the root ("" where there is none); views of
+  // the mapping where the file has them so, else of memory that this object keeps. Tensors that share a
+  // storage at the same place with the same shape are marked as aliases of the first.
+  std::span<const TensorRecord> tensors() const { return tensors_; }
+
+ private:
+  struct Storage;
+  std::shared_ptr<const Storage> storage_;
+  Datum root_;
+  std::vector<TensorRecord> tensors_;
+};
+
+// Writes `root` as torch.save would, durably and atomically: the same contents, the same bytes. Every tensor
+// in it is a place in `tensors`; an alias shares its owner's storage. Loads in torch with weights_only=True
+// and mmap=True. Throws FileError.
+WriteResult write_torch(const std::filesystem::path& path, const Datum& root,
+                        std::span<const TensorRecord> tensors, const WriteOptions& options = {});
+
+}  // namespace vitrail::format
