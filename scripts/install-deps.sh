@@ -10,6 +10,7 @@ packages=(
   libprotobuf-dev protobuf-compiler libonnx-dev             # ONNX messages and checker
   libxxhash-dev liburing-dev                                # hashes, writes past the page cache
   zlib1g-dev libspng-dev libturbojpeg0-dev                  # IDX.gz, PNG, JPEG
+  libdeflate-dev                                            # zip entries: CRC-32, deflate
   libcli11-dev libtomlplusplus-dev nlohmann-json3-dev libfmt-dev
   doctest-dev libbenchmark-dev
   dataset-fashion-mnist                                     # the built-in default data

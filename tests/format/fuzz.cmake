@@ -8,7 +8,7 @@ set(sanitizers address,undefined,float-cast-overflow)
 file(GLOB fuzzed CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/format/*.cpp)
 add_library(fuzzed_format OBJECT EXCLUDE_FROM_ALL ${fuzzed} ${PROJECT_SOURCE_DIR}/tests/support/format_file.cpp
             ${PROJECT_SOURCE_DIR}/tests/support/format_mutator.cpp)
-target_include_directories(fuzzed_format SYSTEM PRIVATE ${XXHASH_INCLUDE_DIR} ${URING_INCLUDE_DIR})
+target_include_directories(fuzzed_format SYSTEM PRIVATE ${XXHASH_INCLUDE_DIR} ${URING_INCLUDE_DIR} ${DEFLATE_INCLUDE_DIR})
 target_link_libraries(fuzzed_format PUBLIC vitrail_options PRIVATE fmt::fmt)
 target_compile_options(fuzzed_format PUBLIC -O1 -g -fsanitize=fuzzer-no-link,${sanitizers} -fno-sanitize-recover=all)
 
@@ -19,7 +19,8 @@ function(add_fuzzer name)
   set_target_properties(fuzz_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR})
   target_compile_options(fuzz_${name} PRIVATE -O1 -g -fsanitize=fuzzer,${sanitizers} -fno-sanitize-recover=all)
   target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer,${sanitizers})
-  target_link_libraries(fuzz_${name} PRIVATE vitrail_options fmt::fmt ${XXHASH_LIBRARY} ${URING_LIBRARY} Threads::Threads)
+  target_link_libraries(fuzz_${name} PRIVATE vitrail_options fmt::fmt ${XXHASH_LIBRARY} ${URING_LIBRARY} ${DEFLATE_LIBRARY}
+                        Threads::Threads)
   add_dependencies(fuzzers fuzz_${name})
 endfunction()
 
