@@ -26,16 +26,16 @@ class Datum {
   };
   using Data = std::variant<std::monostate, bool, std::int64_t, double, std::string, List, Dict, Tensor>;
 
-  Datum() = default;  // None, null
-  Datum(bool value) : data_(value) {}
-  Datum(std::int64_t value) : data_(value) {}
-  Datum(int value) : data_(std::int64_t{value}) {}
-  Datum(double value) : data_(value) {}
-  Datum(std::string value) : data_(std::move(value)) {}
-  Datum(const char* value) : data_(std::string(value)) {}
-  Datum(List value) : data_(std::move(value)) {}
-  Datum(Dict value) : data_(std::move(value)) {}
-  Datum(Tensor value) : data_(value) {}
+  Datum();  // None, null
+  Datum(bool value);
+  Datum(std::int64_t value);
+  Datum(int value);
+  Datum(double value);
+  Datum(std::string value);
+  Datum(const char* value);
+  Datum(List value);
+  Datum(Dict value);
+  Datum(Tensor value);
 
   bool is_none() const { return std::holds_alternative<std::monostate>(data_); }
   template <class T>
@@ -56,5 +56,17 @@ class Datum {
 struct Datum::Item {
   Datum key, value;
 };
+
+// Behind Item: before it is complete nothing may be made of what holds it.
+inline Datum::Datum() = default;
+inline Datum::Datum(bool value) : data_(value) {}
+inline Datum::Datum(std::int64_t value) : data_(value) {}
+inline Datum::Datum(int value) : data_(std::int64_t{value}) {}
+inline Datum::Datum(double value) : data_(value) {}
+inline Datum::Datum(std::string value) : data_(std::move(value)) {}
+inline Datum::Datum(const char* value) : data_(std::string(value)) {}
+inline Datum::Datum(List value) : data_(std::move(value)) {}
+inline Datum::Datum(Dict value) : data_(std::move(value)) {}
+inline Datum::Datum(Tensor value) : data_(value) {}
 
 }  // namespace vitrail::format
