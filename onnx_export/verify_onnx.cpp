@@ -1,0 +1,55 @@
+#include "onnx_export/verify_onnx.h"
+
+#include <fmt/format.h>
+
+#include "format/error.h"
+
+namespace vitrail::onnx_export {
+namespace {
+
+using format::FormatError;
+using reference::ModelParts;
+
+// A file with a self-test has a hash too, and the other way round: one alone is a sign of damage.
+bool hash_is_right(const ModelParts& parts) {
+  const std::string *hash = parts.metadata(kHashKey), *test = parts.metadata(kSelfTestKey);
+  if ((hash == nullptr) != (test == nullptr))
+    throw FormatError(fmt::format("metadata: '{}' is missing", hash == nullptr ? kHashKey : kSelfTestKey));
+  if (hash == nullptr) return false;
+  const std::string found = parts.content_hash(kHashKey);
+  if (found != *hash)
+    throw FormatError(fmt::format(
+        "damaged or changed since it was written: its content has the hash {}, expected {}", found, *hash));
+  return true;
+}
+
+}  // namespace
+
+OnnxReport verify_onnx(const ModelParts& parts, reference::Products& products,
+                       const reference::Limits& limits) {
+  const reference::Graph graph(parts);
+  OnnxReport report{.bytes = parts.bytes,
+                    .opset = graph.opset(),
+                    .nodes = graph.nodes(),
+                    .parameters = 0,
+                    .microsoft = graph.uses(reference::kMicrosoft),
+                    .hashed = hash_is_right(parts),
+                    .official = false,
+                    .runtime = "reference interpreter",
+                    .deviation = {}};
+  for (const reference::Constant& constant : parts.constants)
+    report.parameters += reference::checked_elements(constant.dims, constant.name);
+  if (const std::string* text = parts.metadata(kSelfTestKey))
+    report.deviation = run_self_test(SelfTest::parse(*text), graph, products, limits);
+  report.official = check_officially(parts);
+  return report;
+}
+
+OnnxReport verify_onnx(const std::filesystem::path& path, Backend& backend) try {
+  const ModelParts parts = ModelParts::open(path);
+  return verify_onnx(parts, *reference::backend_products(backend));
+} catch (const FormatError& error) {
+  throw FormatError::within(path.string(), error);
+}
+
+}  // namespace vitrail::onnx_export

@@ -1,0 +1,34 @@
+#pragma once
+// Whether an ONNX file is what the exporter wrote, and computes what it promised.
+
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "onnx_export/self_test.h"
+
+namespace vitrail::onnx_export {
+
+struct OnnxReport {
+  std::uint64_t bytes = 0;  // with external data
+  std::int64_t opset = 0, nodes = 0, parameters = 0;
+  bool microsoft = false;  // uses operators of com.microsoft
+  bool hashed = false;     // carries a hash, which was right
+  // ONNX's own checker with strict shape inference looked at it; else the opset or IR is beyond what the
+  // linked libonnx knows. Our own rules and shapes are checked of every file.
+  bool official = false;
+  std::string runtime;                 // whose numbers were compared: "reference interpreter"
+  std::optional<Deviation> deviation;  // of the self-test; none when the file carries none
+};
+
+// Throws FormatError for a file that is damaged, no graph of ours, or not valid; FileError. A deviation
+// beyond its limit is in the report.
+OnnxReport verify_onnx(const std::filesystem::path& path, Backend& backend);
+OnnxReport verify_onnx(const reference::ModelParts& parts, reference::Products& products,
+                       const reference::Limits& limits = {});
+
+// True when ONNX's checker and strict shape inference of the linked libonnx passed; false when they do not
+// know the file's opset or IR version. Throws FormatError with what they found.
+bool check_officially(const reference::ModelParts& parts);
+
+}  // namespace vitrail::onnx_export

@@ -1,0 +1,40 @@
+// The reference interpreter on whole graphs. Its operators are compared with onnxruntime, one by one and at
+// odd shapes, by tests/oracles/check_interpreter.py.
+
+#include "onnx_export/interpreter.h"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+
+#include "engine/evaluate.h"
+#include "onnx_export/self_test.h"
+#include "onnx_export/vit_graph.h"
+#include "tests/support/export_model.h"
+
+namespace vitrail::onnx_export {
+namespace {
+
+using reference::Tensor;
+
+TEST_CASE("the interpreter computes the engine's logits, for every switch and several batches") {
+  const auto backend = make_backend("cpu", {.threads = 1});
+  for (const auto& products : {reference::backend_products(*backend), reference::plain_products()}) {
+    for (const test::NamedConfig& named : test::switch_configs()) {
+      CAPTURE(named.name);
+      const Model model = test::export_model(*backend, named.config);
+      const onnx_export::Graph exported = build_vit(model, *backend);
+      const reference::ModelParts parts = reference::ModelParts::of(exported.model());
+      const reference::Graph graph(parts);
+      for (const std::int64_t batch : {1, 3}) {
+        const SelfTest test = engine_self_test(model, *backend, batch, kToleranceF32);
+        const Deviation deviation = run_self_test(test, graph, *products);
+        CHECK_MESSAGE(deviation.within(), deviation.text());
+        CHECK(deviation.distance() < 1e-5);
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace vitrail::onnx_export
