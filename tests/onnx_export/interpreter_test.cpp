@@ -8,6 +8,7 @@
 #include <cmath>
 
 #include "engine/evaluate.h"
+#include "onnx_export/ops.h"
 #include "onnx_export/self_test.h"
 #include "onnx_export/vit_graph.h"
 #include "tests/support/export_model.h"
@@ -34,6 +35,27 @@ TEST_CASE("the interpreter computes the engine's logits, for every switch and se
       }
     }
   }
+}
+
+TEST_CASE(
+    "every operator that the exporter may emit is interpreted, at each opset at which it may, and no other") {
+  for (const Op& op : ops()) {
+    CAPTURE(op.name);
+    const reference::Op* found = reference::find_op(std::string(op.domain), std::string(op.name));
+    REQUIRE(found != nullptr);
+    CHECK(found->since <= op.since());
+  }
+  std::size_t count = 0;
+  for (const auto family :
+       {reference::elementwise_ops(), reference::product_ops(), reference::layout_ops(), reference::row_ops(),
+        reference::attention_ops(), reference::quantize_ops(), reference::resize_ops()}) {
+    for (const reference::Op& op : family) {
+      CAPTURE(op.name);
+      CHECK(find_op(op.domain, op.name) != nullptr);
+    }
+    count += family.size();
+  }
+  CHECK(count == ops().size());
 }
 
 }  // namespace
