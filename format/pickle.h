@@ -25,6 +25,7 @@ struct PickleLimits {
 struct PickledStorage {
   std::string key;
   std::int64_t bytes = 0;
+  std::int64_t element_bytes = 1;
 };
 
 struct PickledTensor {

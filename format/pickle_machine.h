@@ -113,7 +113,7 @@ class Machine {
   Id add_tensor(const StorageView& view, ElementType type, Id begin, Id shape, Id strides);
   std::vector<std::int64_t> numbers_of(Id tuple, const char* what) const;
   std::int64_t count_of(Id id, const char* what) const;  // a whole number, not negative
-  std::size_t storage_of(std::string_view key, std::int64_t bytes);
+  std::size_t storage_of(std::string_view key, std::int64_t bytes, std::int64_t element_bytes);
   const Value& expect(Id id, Kind kind, const char* what) const;
 
   Bytes bytes_;

@@ -174,16 +174,17 @@ Id Machine::add_tensor(const StorageView& view, ElementType type, Id begin, Id s
   return make({.kind = Kind::tensor, .number = std::ssize(tensors_) - 1});
 }
 
-std::size_t Machine::storage_of(std::string_view key, std::int64_t bytes) {
+std::size_t Machine::storage_of(std::string_view key, std::int64_t bytes, std::int64_t element_bytes) {
   const auto found = storage_by_key_.find(key);
   if (found == storage_by_key_.end()) {
     spend(kTensor + 2 * key.size());
-    storages_.push_back({std::string(key), bytes});
+    storages_.push_back({std::string(key), bytes, element_bytes});
     return storage_by_key_[std::string(key)] = storages_.size() - 1;
   }
-  if (storages_[found->second].bytes != bytes)
-    fail(fmt::format("storage '{}' has {} bytes here and {} before", key, bytes,
-                     storages_[found->second].bytes));
+  const PickledStorage& before = storages_[found->second];
+  if (before.bytes != bytes || before.element_bytes != element_bytes)
+    fail(fmt::format("storage '{}' has {} bytes in elements of {} here, {} and {} before", key, bytes,
+                     element_bytes, before.bytes, before.element_bytes));
   return found->second;
 }
 
@@ -201,7 +202,7 @@ void Machine::persistent_id() {
   std::int64_t bytes = 0;
   if (!multiply(count_of(items[4], "a storage's elements"), bytes_of(type.type), bytes))
     fail("a storage of too many elements");
-  StorageView view{storage_of(key, bytes), type.meaning, type.type, 0, bytes};
+  StorageView view{storage_of(key, bytes, bytes_of(type.type)), type.meaning, type.type, 0, bytes};
   if (items.size() == 6 && at(items[5]).kind != Kind::none) {
     const std::vector<Id>& part = expect(items[5], Kind::tuple, "a view of a storage").items;
     if (part.size() != 3) fail("a view of a storage has a key, a beginning and a length");

@@ -17,16 +17,28 @@ namespace vitrail::format {
 
 class TorchFile {
  public:
-  // Checks everything, the records' CRCs where they are given included. Throws FormatError, FileError.
-  static TorchFile open(const std::filesystem::path& path);
+  // A record's CRC is checked when it is given and not 0. That of the pickle always is; those of the storages
+  // are the only check that has to read every byte.
+  enum class Check : std::uint8_t {
+    all,
+    structure  // leaves the storages' CRCs to check_storages(): opening does not depend on their size
+  };
+
+  // Throws FormatError, FileError.
+  static TorchFile open(const std::filesystem::path& path, Check check = Check::all);
   // The same over bytes that outlive the file; `name` is for messages.
-  static TorchFile open(Bytes bytes, std::string name);
+  static TorchFile open(Bytes bytes, std::string name, Check check = Check::all);
 
   const Datum& root() const { return root_; }
   // Dense and row-major, each under the last key on its way from the root ("" where there is none); views of
-  // the mapping where the file has them so, else of memory that this object keeps. Tensors that share a
-  // storage at the same place with the same shape are marked as aliases of the first.
+  // the mapping where the file has them so and aligned to their elements, else of memory that this object
+  // keeps, which is at most the file's size and 64 MiB. A tensor that shares a storage with an earlier one,
+  // at the same place with the same shape, has its bytes, and is marked as its alias where that one's name is
+  // no other tensor's.
   std::span<const TensorRecord> tensors() const { return tensors_; }
+  // With several threads. Throws FormatError naming what is damaged. Files from before torch 1.6 have no
+  // CRCs.
+  void check_storages() const;
 
  private:
   struct Storage;
