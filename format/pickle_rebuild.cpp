@@ -12,7 +12,7 @@ namespace {
 constexpr std::size_t kMaxRank = 8;
 constexpr std::size_t kTensor =
     512;  // an entry of tensors_, storages_, views_ and of the map of keys, roughly
-constexpr std::int64_t kMaxBytes = std::int64_t{1} << 62;
+constexpr std::int64_t kMaxBytes = std::int64_t{1} << 56;  // and elements; times 16 it fits 64 bits
 
 // a * b, or nothing where that is more than kMaxBytes; both at least 0.
 bool multiply(std::int64_t a, std::int64_t b, std::int64_t& out) {
