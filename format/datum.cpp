@@ -2,6 +2,17 @@
 
 namespace vitrail::format {
 
+Datum::Datum() = default;
+Datum::Datum(bool value) : data_(value) {}
+Datum::Datum(std::int64_t value) : data_(value) {}
+Datum::Datum(int value) : data_(std::int64_t{value}) {}
+Datum::Datum(double value) : data_(value) {}
+Datum::Datum(std::string value) : data_(std::move(value)) {}
+Datum::Datum(const char* value) : data_(std::string(value)) {}
+Datum::Datum(List value) : data_(std::move(value)) {}
+Datum::Datum(Dict value) : data_(std::move(value)) {}
+Datum::Datum(Tensor value) : data_(value) {}
+
 const Datum* Datum::find(std::string_view key) const {
   const Dict* dict = as<Dict>();
   if (dict == nullptr) return nullptr;

@@ -26,6 +26,7 @@ class Datum {
   };
   using Data = std::variant<std::monostate, bool, std::int64_t, double, std::string, List, Dict, Tensor>;
 
+  // Not inline: g++ 12 sees through them and warns of the alternatives that are not there.
   Datum();  // None, null
   Datum(bool value);
   Datum(std::int64_t value);
@@ -56,17 +57,5 @@ class Datum {
 struct Datum::Item {
   Datum key, value;
 };
-
-// Behind Item: before it is complete nothing may be made of what holds it.
-inline Datum::Datum() = default;
-inline Datum::Datum(bool value) : data_(value) {}
-inline Datum::Datum(std::int64_t value) : data_(value) {}
-inline Datum::Datum(int value) : data_(std::int64_t{value}) {}
-inline Datum::Datum(double value) : data_(value) {}
-inline Datum::Datum(std::string value) : data_(std::move(value)) {}
-inline Datum::Datum(const char* value) : data_(std::string(value)) {}
-inline Datum::Datum(List value) : data_(std::move(value)) {}
-inline Datum::Datum(Dict value) : data_(std::move(value)) {}
-inline Datum::Datum(Tensor value) : data_(value) {}
 
 }  // namespace vitrail::format
