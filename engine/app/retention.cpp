@@ -38,7 +38,6 @@ bool same_file(const fs::path& a, const fs::path& b) {
 // links.
 void link_or_copy(const fs::path& from, const fs::path& to) {
   if (same_file(from, to)) return;  // a rename between two names of one file does nothing
-  fs::create_directories(to.parent_path());
   const fs::path temporary = to.parent_path() / fmt::format(".{}.tmp-link", to.filename().string());
   std::error_code error;
   fs::remove(temporary, error);
@@ -78,6 +77,13 @@ std::vector<StepFile> step_files(const fs::path& folder) {
   }
   std::sort(files.begin(), files.end(), [](const StepFile& a, const StepFile& b) { return a.step > b.step; });
   return files;
+}
+
+// As link_or_copy() into a shelf of the run, made where it is not there yet. The run's own folder is never made
+// again: it may have been moved away, and is to find its place free when it comes back.
+void shelve(const fs::path& from, const fs::path& shelf, std::int64_t step) {
+  fs::create_directory(shelf);
+  link_or_copy(from, shelf / step_name(step));
 }
 
 std::vector<fs::path> all_checkpoints(const RunFolder& folder) {
@@ -157,9 +163,9 @@ void RunFolder::retain(const RetentionPolicy& policy) const {
     const bool there = std::any_of(files.begin(), files.end(), [&](const StepFile& file) {
       return file.step / every == head.step / every && file.step != head.step;
     });
-    if (!there) link_or_copy(last(), kept() / step_name(head.step));
+    if (!there) shelve(last(), kept(), head.step);
   }
-  if (policy.keep > 0) link_or_copy(last(), rolling() / step_name(head.step));
+  if (policy.keep > 0) shelve(last(), rolling(), head.step);
   // rolling/ holds the last one too: the next save will take its other name away.
   const std::size_t stay = policy.keep > 0 ? static_cast<std::size_t>(policy.keep) + 1 : 0;
   const std::vector<StepFile> files = step_files(rolling());

@@ -2,6 +2,8 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <atomic>
+#include <thread>
 
 #include "engine/app/run_folder.h"
 #include "tests/support/checkpoint_files.h"
@@ -174,4 +176,31 @@ TEST_CASE("damaged files are put aside under all their names, and temporaries go
   CHECK(names(run.folder.path()) ==
         std::vector<std::string>{".hidden", "last.vitrail", "last.vitrail.damaged", "rolling"});
   CHECK(names(run / "rolling") == steps({1}));
+}
+
+TEST_CASE("a run that was moved away is not made anew in its place, so that it can come back") {
+  const Run run;
+  run.save({.step = 1, .top1 = 50});
+  std::atomic<bool> stop = false;
+  std::thread saving([&] {
+    while (!stop) {
+      try {
+        run.folder.retain({.keep = 2, .keep_every = 1});
+        fs::remove_all(run / "rolling");
+        fs::remove_all(run / "kept");
+        fs::remove(run.folder.best());
+      } catch (const std::exception&) {  // the run is away just now
+      }
+    }
+  });
+  int returned = 0;
+  std::error_code error;
+  for (int trip = 0; trip < 3000 && !error; ++trip) {
+    fs::rename(run.folder.path(), run.place / "away");
+    fs::rename(run.place / "away", run.folder.path(), error);
+    if (!error) ++returned;
+  }
+  stop = true;
+  saving.join();
+  CHECK(returned == 3000);
 }
