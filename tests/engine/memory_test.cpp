@@ -1,47 +1,18 @@
 // Training takes its memory before step 1 and then no more.
 
+#include "tests/support/memory.h"
 #include <doctest/doctest.h>
-#include <unistd.h>
-
-#include <fstream>
-
+#include "engine/model_io.h"
 #include "engine/trainer.h"
 #include "tests/support/synthetic_data.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/tiny_vit.h"
 
 namespace vitrail {
-namespace {
 
-// Bytes of this process in memory (proc(5), statm).
-std::int64_t resident_bytes() {
-  std::ifstream statm("/proc/self/statm");
-  std::int64_t size = 0, resident = 0;
-  statm >> size >> resident;
-  return resident * ::sysconf(_SC_PAGESIZE);
-}
-
-// The most bytes that were in memory at once since the last call (proc(5), clear_refs and status).
-std::int64_t peak_resident_bytes() {
-  std::ifstream status("/proc/self/status");
-  std::int64_t kibibytes = 0;
-  for (std::string line; std::getline(status, line);) {
-    if (line.starts_with("VmHWM:")) kibibytes = std::stoll(line.substr(6));
-  }
-  std::ofstream("/proc/self/clear_refs") << 5;
-  return kibibytes * 1024;
-}
-
-}  // namespace
-
-// The address sanitizer keeps freed memory for a while, which is its job and not a leak of ours.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kSanitized = true;
-#elif defined(__has_feature)
-constexpr bool kSanitized = __has_feature(address_sanitizer) || __has_feature(thread_sanitizer);
-#else
-constexpr bool kSanitized = false;
-#endif
+using test::kSanitized;
+using test::peak_resident_bytes;
+using test::resident_bytes;
 
 TEST_CASE("nothing grows over 1,000 steps, evaluation included" * doctest::skip(kSanitized)) {
   const DataSource data = test::synthetic_data(64, 16, 4, 8);
@@ -90,6 +61,27 @@ TEST_CASE("saving takes the memory that was set aside for it, and at most 64 MiB
     CHECK_FALSE(trainer.await_save()->error);
     CHECK(peak_resident_bytes() - before <= std::int64_t{64} << 20);
   }
+}
+
+TEST_CASE("loading takes the memory of the model, and at most 16 MiB" * doctest::skip(kSanitized)) {
+  const test::TemporaryFolder folder;
+  VitConfig config = vit_config("vit_small_patch16_224");
+  config.depth = 8;
+  const auto backend = make_backend("cpu", {.threads = 2});
+  {
+    const Model model{
+        .config = config, .input = {}, .labels = {}, .params = ParamSet(*backend, config, DType::f32)};
+    init_params(*backend, config, model.params, 1);
+    save_model(folder / "a.vitrail", *backend, model);
+  }
+  const std::int64_t before = resident_bytes();
+  peak_resident_bytes();
+  const Model model = load_model(folder / "a.vitrail", *backend);
+  const auto bytes = static_cast<std::int64_t>(model.params.bytes());
+  CHECK(bytes > std::int64_t{50} << 20);
+  const std::int64_t taken = peak_resident_bytes() - before;
+  CHECK(taken >= bytes);  // else the measurement sees nothing
+  CHECK(taken <= bytes + (std::int64_t{16} << 20));
 }
 
 }  // namespace vitrail
