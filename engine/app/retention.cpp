@@ -79,8 +79,8 @@ std::vector<StepFile> step_files(const fs::path& folder) {
   return files;
 }
 
-// As link_or_copy() into a shelf of the run, made where it is not there yet. The run's own folder is never made
-// again: it may have been moved away, and is to find its place free when it comes back.
+// As link_or_copy() into a shelf of the run, made where it is not there yet. The run's own folder is never
+// made again: it may have been moved away, and is to find its place free when it comes back.
 void shelve(const fs::path& from, const fs::path& shelf, std::int64_t step) {
   fs::create_directory(shelf);
   link_or_copy(from, shelf / step_name(step));
