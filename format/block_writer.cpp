@@ -41,6 +41,7 @@ BlockWriter::BlockWriter(AtomicFile& file, std::uint64_t begin, std::uint64_t fi
                          const WriteOptions& options)
     : file_(file),
       at_(begin),
+      file_bytes_(file_bytes),
       block_bytes_(std::min<std::uint64_t>(options.block_bytes, align(file_bytes, kPage))),
       memory_(std::max(kDepth * block_bytes_, kBlock + kPage)) {
   assert(block_bytes_ % kPage == 0 && block_bytes_ <= kBlock);
@@ -167,8 +168,17 @@ void BlockWriter::put_end(Bytes bytes) {
   put_at(at_, end_);
 }
 
+void BlockWriter::put_rest() {
+  if (mode_ != WriteMode::buffered) {
+    const int reason = file_.files().set_buffered(file_.handle());
+    if (reason < 0) file_.fail("write through the page cache", reason);
+  }
+  file_.write(at_, Bytes(end_).first(end_bytes_));
+}
+
 void BlockWriter::expect(std::uint64_t offset, std::uint64_t bytes, const Hash128& hash) {
-  const std::uint64_t begin = offset / kPage * kPage, size = align(offset + bytes, kPage) - begin;
+  const std::uint64_t begin = offset / kPage * kPage,
+                      size = std::min(align(offset + bytes, kPage), file_bytes_) - begin;
   const std::span buffer(memory_.data(), size);
   for (std::uint64_t done = 0; done < size;) {
     const std::int64_t result =

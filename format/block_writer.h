@@ -47,6 +47,9 @@ class BlockWriter {
   void put_at(std::uint64_t offset, Bytes bytes);
   // Completes the page that flush_pages() kept.
   void put_end(Bytes bytes);
+  // Writes what flush_pages() kept, where the file is no whole number of pages: all that was sent has been
+  // written, and what follows goes through the page cache.
+  void put_rest();
   // Throws SyncError when the file does not hold, at `offset`, bytes of this hash; at most kBlock,
   // and all that was sent has been written.
   void expect(std::uint64_t offset, std::uint64_t bytes, const Hash128& hash);
@@ -74,6 +77,7 @@ class BlockWriter {
 
   AtomicFile& file_;
   std::uint64_t at_;
+  const std::uint64_t file_bytes_;
   Hasher128 hasher_;
   const std::size_t block_bytes_;  // the whole file where that is less
   BlockMemory memory_;

@@ -51,7 +51,6 @@ std::vector<std::byte> row_from(Bytes old, std::uint32_t size, bool later) {
 
 ContainerPlan::ContainerPlan(const ContainerContents& contents) : contents_(contents) {
   sort();
-  tie();
   data_offset_ = align(kPrologueBytes + metadata().size(), kPage);
   place();
   hashes_.resize(pieces_.size());
@@ -74,55 +73,11 @@ void ContainerPlan::sort() {
   }
   std::sort(names_.begin(), names_.end());
   names_.erase(std::unique(names_.begin(), names_.end()), names_.end());
-  for (const TensorRecord& tensor : contents_.tensors) {
-    const auto name = std::lower_bound(names_.begin(), names_.end(), tensor.name);
-    entries_.push_back(
-        {.tensor = &tensor, .name = static_cast<std::uint32_t>(name - names_.begin()), .hash = {}});
-  }
-  const auto key = [](const Entry& entry) { return std::pair(entry.tensor->role, entry.name); };
-  std::sort(entries_.begin(), entries_.end(),
-            [&](const Entry& a, const Entry& b) { return key(a) < key(b); });
-  for (std::size_t i = 0; i < entries_.size(); ++i) {
-    entries_[i].owner = i;
-    if (i > 0 && key(entries_[i - 1]) == key(entries_[i])) {
-      throw FormatError(fmt::format("tensor '{}' is there twice in one role", entries_[i].tensor->name));
-    }
-  }
-}
-
-std::size_t ContainerPlan::target_of(const TensorRecord& alias) const {
-  const auto key = std::pair(alias.role, std::string_view(alias.alias_of));
-  const auto found =
-      std::lower_bound(entries_.begin(), entries_.end(), key, [](const Entry& entry, const auto& k) {
-        return std::pair(entry.tensor->role, std::string_view(entry.tensor->name)) < k;
-      });
-  const bool hit =
-      found != entries_.end() && found->tensor->role == alias.role && found->tensor->name == alias.alias_of;
-  const bool fits = hit && found->tensor->alias_of.empty() && found->tensor->type == alias.type &&
-                    element_count(found->tensor->shape) == element_count(alias.shape);
-  if (!fits) {
-    throw FormatError(
-        fmt::format("tensor '{}': expected '{}', whose bytes it shares, in the same role, of the same "
-                    "type and number of elements, and no alias itself",
-                    alias.name, alias.alias_of));
-  }
-  return static_cast<std::size_t>(found - entries_.begin());
-}
-
-// Tensors that share their bytes all get them from the first of them by name, whichever the caller has
-// chosen.
-void ContainerPlan::tie() {
-  std::vector<std::size_t> target(entries_.size()), first(entries_.size());
-  for (std::size_t i = 0; i < entries_.size(); ++i) {
-    target[i] = entries_[i].tensor->alias_of.empty() ? i : target_of(*entries_[i].tensor);
-    first[i] = i;
-  }
-  for (std::size_t i = 0; i < entries_.size(); ++i)
-    first[target[i]] = std::min(first[target[i]], i);
-  for (std::size_t i = 0; i < entries_.size(); ++i) {
-    entries_[i].owner = first[target[i]];
-    entries_[i].source = entries_[target[i]].tensor;
-    entries_[i].bytes = entries_[i].source->bytes;
+  for (const TiedTensor& tied : tie_tensors(contents_.tensors)) {
+    const auto name = std::lower_bound(names_.begin(), names_.end(), tied.tensor->name);
+    Entry& entry = entries_.emplace_back();
+    static_cast<TiedTensor&>(entry) = tied;
+    entry.name = static_cast<std::uint32_t>(name - names_.begin());
   }
 }
 

@@ -5,6 +5,7 @@
 
 #include "format/container.h"
 #include "format/layout.h"
+#include "format/tied.h"
 
 namespace vitrail::format {
 
@@ -34,12 +35,8 @@ class ContainerPlan {
   const Hash128& content_id() const { return content_id_; }
 
  private:
-  struct Entry {
-    const TensorRecord* tensor = nullptr;
-    std::uint32_t name = 0;                // index into names_
-    std::size_t owner = 0;                 // the entry that has its bytes: itself, unless it is an alias
-    const TensorRecord* source = nullptr;  // the record that brought the bytes
-    Bytes bytes = {};
+  struct Entry : TiedTensor {
+    std::uint32_t name = 0;  // index into names_
     std::uint64_t offset = 0;
     Hash128 hash;
     std::uint32_t first_chunk = 0;
@@ -47,8 +44,6 @@ class ContainerPlan {
   };
   bool later() const;
   void sort();
-  void tie();
-  std::size_t target_of(const TensorRecord& alias) const;
   void place();
   void hash_entries();
   Vector directory() const;

@@ -1,8 +1,6 @@
-#include <chrono>
-
 #include "format/block_writer.h"
 #include "format/container_plan.h"
-#include "format/file.h"
+#include "format/durable_write.h"
 
 namespace vitrail::format {
 namespace {
@@ -57,25 +55,11 @@ WriteMode write_once(const std::filesystem::path& path, ContainerPlan& plan, con
 
 WriteResult write_container(const std::filesystem::path& path, const ContainerContents& contents,
                             const WriteOptions& options) try {
-  const auto start = std::chrono::steady_clock::now();
   ContainerPlan plan(contents);
-  WriteResult result;
-  for (Place place = Place::beside;;) {
-    try {
-      result.mode = write_once(path, plan, options, place);
-      break;
-    } catch (const SyncError&) {
-      if (options.on_consumed || result.rewritten) throw;
-    } catch (const RenameError&) {
-      if (options.on_consumed) throw;
-      place = Place::direct;
-    }
-    result.rewritten = true;
-  }
-  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+  WriteResult result =
+      write_durably(options, [&](Place place) { return write_once(path, plan, options, place); });
   result.file_bytes = plan.file_bytes();
   result.content_id = to_hex(plan.content_id());
-  result.seconds = elapsed.count();
   return result;
 } catch (const FormatError& error) {
   throw FormatError::within(path.string() + ": not written", error);
