@@ -1,6 +1,7 @@
 #pragma once
 // A Vision Transformer of any family that we know, from the tensors of a file: recognised by their names and
-// shapes, renamed to timm's, fitted to another image size, channel count or number of classes.
+// shapes, renamed to timm's, fitted to another image size, patch size, channel count or number of classes.
+// docs/import.md tells which families, and where each number comes from.
 
 #include <optional>
 #include <string>
@@ -13,13 +14,14 @@ namespace vitrail {
 
 // What the user knows of the file, and what the model is to become.
 struct ImportOptions {
-  // Of the file, where neither its tensors nor the documents beside it tell.
-  std::optional<std::string> architecture;  // a timm name
-  std::optional<double> norm_eps;
-  std::optional<GeluKind> gelu;
-  std::optional<std::int64_t> num_heads;
+  // Of the file, where neither its tensors nor the documents beside it tell; the setting's name behind it.
+  std::optional<std::string> architecture;   // model=, a timm name
+  std::optional<double> norm_eps;            // init.norm_eps=
+  std::optional<GeluKind> gelu;              // init.gelu=
+  std::optional<std::int64_t> num_heads;     // init.num_heads=
+  std::optional<std::string> normalization;  // init.normalization=half | imagenet | clip
   // Of the model.
-  std::optional<std::int64_t> img_size, in_chans, num_classes;
+  std::optional<std::int64_t> img_size, patch_size, in_chans, num_classes;
 };
 
 struct Import {
@@ -34,7 +36,8 @@ struct Import {
 // setting that tells, and all tensors that are missing, unexpected or mismatched.
 Import recognise(const WeightFile& file, const ImportOptions& options = {});
 
-// The same, and the weights. A new head's first values come from `seed`.
+// The same, and the weights, in f32. A new head's first values come from `seed`. A file without a head gives
+// a model whose head is the identity, so that its output is the features, unless num_classes asks for one.
 struct ImportedModel {
   Import import;
   Model model;
@@ -46,11 +49,14 @@ ImportedModel import_model(const WeightFile& file, Backend& backend, const Impor
 enum class Layout : std::uint8_t { timm, hf };
 
 // A model's parameters under the names of `layout`, byte by byte; what another library cuts or joins is
-// copied to memory that the result keeps. `config_json` is what stands beside the file in that library, or
-// empty.
+// copied to memory that the result keeps. A head that is the identity stays away: the other library's model
+// has none then.
 struct ExportedWeights {
   std::vector<format::TensorRecord> tensors;
+  std::map<std::string, std::string> metadata;  // for safetensors
+  // Documents beside the file in that library; empty where it has none.
   std::string config_json, preprocessor_json;
+  std::vector<std::string> lines;  // what is written otherwise than it stands in the model, for the user
   std::shared_ptr<const void> storage;
 };
 // Throws ConfigError when the layout has no place for something that the model has, naming it.

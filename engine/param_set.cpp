@@ -96,10 +96,12 @@ void fill(Backend& backend, const VitConfig& config, const ParamTensor& tensor, 
 
 }  // namespace
 
-void init_params(Backend& backend, const VitConfig& config, const ParamSet& params, std::uint64_t seed) {
+void init_params(Backend& backend, const VitConfig& config, const ParamSet& params, std::uint64_t seed,
+                 const std::function<bool(const ParamSpec&)>& wanted) {
   std::uint32_t number = 0;
   for (const ParamTensor& tensor : params.tensors()) {
     const RandomKey key{seed, Purpose::init, 0, number++};
+    if (wanted && !wanted(tensor.spec)) continue;
     if (params.dtype() == DType::f64) {
       fill<double>(backend, config, tensor, key);
     } else {

@@ -2,6 +2,7 @@
 // One allocation cut into the tensors of visit_params(): the type of weights, gradients, both moments and
 // EMA.
 
+#include <functional>
 #include <span>
 #include <string_view>
 
@@ -36,7 +37,9 @@ class ParamSet {
   std::vector<ParamTensor> tensors_;
 };
 
-// timm's initialisation; number e of parameter p is a function of (seed, p, e).
-void init_params(Backend& backend, const VitConfig& config, const ParamSet& params, std::uint64_t seed);
+// timm's initialisation; number e of parameter p is a function of (seed, p, e). With `wanted`, of the
+// parameters that it picks alone.
+void init_params(Backend& backend, const VitConfig& config, const ParamSet& params, std::uint64_t seed,
+                 const std::function<bool(const ParamSpec&)>& wanted = {});
 
 }  // namespace vitrail
