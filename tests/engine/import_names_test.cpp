@@ -67,23 +67,16 @@ std::vector<Case> cases() {
        {},
        told_of_clip()},
       {"timm, average pooled", "gap", "timm ViT", same, {}, told()},
-      {"HF ViT",
-       "plain",
-       "Hugging Face ViT",
+      {"HF ViT", "plain", "Hugging Face ViT",
        [](const HostTensorMap& ours) {
          HostTensorMap theirs = test::as_hf_vit(ours, "vit.");
          theirs["vit.pooler.dense.weight"] = {{8, 8}, std::vector<float>(64)};
          theirs["vit.pooler.dense.bias"] = {{8}, std::vector<float>(8)};
          return theirs;
        },
-       hf_config(1e-12),
-       told()},
-      {"HF ViT from 5 on",
-       "plain",
-       "Hugging Face ViT",
-       [](const HostTensorMap& ours) { return test::as_hf5_vit(ours, "vit."); },
-       hf_config(1e-12),
-       told()},
+       hf_config(1e-12), told()},
+      {"HF ViT from 5 on", "plain", "Hugging Face ViT",
+       [](const HostTensorMap& ours) { return test::as_hf5_vit(ours, "vit."); }, hf_config(1e-12), told()},
       {"HF DeiT", "deit_distilled", "Hugging Face DeiT, distilled",
        [](const HostTensorMap& ours) { return test::as_hf_vit(ours, "deit."); }, hf_config(1e-12)},
       {"HF CLIP",
