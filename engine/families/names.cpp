@@ -82,18 +82,18 @@ constexpr NameRow kHfDinov2[] = {
     {"encoder.layer.#.layer_scale2.lambda1", "blocks.#.ls2.gamma"},
 };
 
-// The names from transformers 5 on.
+// What a state dict of transformers 5 has in place of those; save_pretrained still writes the names above.
 constexpr NameRow kHf5[] = {
+    {"encoder.layer.#.attention.q_proj.*", "blocks.#.attn.qkv.*", Part::query},
+    {"encoder.layer.#.attention.k_proj.*", "blocks.#.attn.qkv.*", Part::key},
+    {"encoder.layer.#.attention.v_proj.*", "blocks.#.attn.qkv.*", Part::value},
+    {"encoder.layer.#.attention.o_proj.*", "blocks.#.attn.proj.*"},
     {"layers.#.attention.q_proj.*", "blocks.#.attn.qkv.*", Part::query},
     {"layers.#.attention.k_proj.*", "blocks.#.attn.qkv.*", Part::key},
     {"layers.#.attention.v_proj.*", "blocks.#.attn.qkv.*", Part::value},
     {"layers.#.attention.o_proj.*", "blocks.#.attn.proj.*"},
     {"layers.#.layernorm_before.*", "blocks.#.norm1.*"},
     {"layers.#.layernorm_after.*", "blocks.#.norm2.*"},
-    {"layers.#.norm1.*", "blocks.#.norm1.*"},
-    {"layers.#.norm2.*", "blocks.#.norm2.*"},
-    {"layers.#.layer_scale1.lambda1", "blocks.#.ls1.gamma"},
-    {"layers.#.layer_scale2.lambda1", "blocks.#.ls2.gamma"},
     {"layers.#.mlp.fc1.*", "blocks.#.mlp.fc1.*"},
     {"layers.#.mlp.fc2.*", "blocks.#.mlp.fc2.*"},
 };

@@ -47,7 +47,8 @@ std::uint16_t to_bf16(float value) {
 
 TEST_CASE("rows of a resizing matrix add up to one, and the same size changes nothing") {
   for (const Resampling resampling : {Resampling::bicubic_antialiased, Resampling::bilinear}) {
-    for (const auto& [source, target] : {std::pair{7, 7}, {14, 24}, {16, 8}, {37, 16}, {2, 5}, {5, 1}}) {
+    for (const auto& sizes : {std::pair{7, 7}, {14, 24}, {16, 8}, {37, 16}, {2, 5}, {5, 1}}) {
+      const int source = sizes.first, target = sizes.second;
       CAPTURE(source);
       CAPTURE(target);
       const Matrix matrix = families::resizing_matrix(source, target, resampling);
@@ -158,7 +159,8 @@ TEST_CASE("another number of classes: a new head, everything else as it was") {
   CHECK(found.at("head_dist.weight").values.front() != 0);
   CHECK((found.at("head.bias").values == std::vector<float>(3)));
   for (const auto& [name, tensor] : theirs) {
-    CAPTURE(name);
+    const std::string& shown = name;
+    CAPTURE(shown);
     if (!name.starts_with("head")) CHECK((found.at(name).values == tensor.values));
   }
   options.num_classes = 5;
@@ -200,7 +202,8 @@ TEST_CASE("bf16, f16 and f64 are converted exactly") {
   const ImportedModel model = import_model(file, *backend, told());
   const HostTensorMap found = test::host_tensors(*backend, model.model.params);
   for (const auto& [name, tensor] : theirs) {
-    CAPTURE(name);
+    const std::string& shown = name;
+    CAPTURE(shown);
     CHECK(std::memcmp(found.at(name).values.data(), tensor.values.data(), tensor.values.size() * 4) == 0);
   }
   for (format::TensorRecord& record : file.tensors)

@@ -124,7 +124,8 @@ ParamSet random_params(Backend& backend, const VitConfig& config) {
 void check_equal(const HostTensorMap& found, const HostTensorMap& expected) {
   CHECK(found.size() == expected.size());
   for (const auto& [name, tensor] : expected) {
-    CAPTURE(name);
+    const std::string& shown = name;
+    CAPTURE(shown);
     REQUIRE(found.contains(name));
     CHECK((found.at(name).values == tensor.values));
   }
