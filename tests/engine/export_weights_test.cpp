@@ -66,7 +66,7 @@ void check_equal(const HostTensorMap& found, const HostTensorMap& expected) {
     CHECK((found.at(name).values == tensor.values));
   }
   for (const auto& [name, tensor] : found)
-    if (!expected.contains(name)) FAIL_CHECK("unexpected " + name);
+    if (!expected.contains(name)) FAIL_CHECK("unexpected: " << name.c_str());
 }
 
 std::vector<float> logits(Backend& backend, const Model& model) {
