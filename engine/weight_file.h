@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/model_io.h"
 #include "format/datum.h"
 #include "format/tensor_record.h"
 
@@ -30,7 +31,10 @@ struct WeightFile {
   std::shared_ptr<const void> storage;  // what the bytes belong to
 };
 
-// Throws format::FormatError, format::FileError, ConfigError.
-WeightFile open_weight_file(const std::filesystem::path& path);
+// Reads and checks all of it. Of a file with an average of the weights beside the weights themselves, `best`
+// takes the average of a `.vitrail` checkpoint, as load_model() does, and the weights of any other. Of a
+// folder, the weights that save_pretrained() of Hugging Face or timm has put there. Throws
+// format::FormatError, format::FileError, ConfigError when what is chosen is not there.
+WeightFile open_weight_file(const std::filesystem::path& path, WeightChoice choice = WeightChoice::best);
 
 }  // namespace vitrail

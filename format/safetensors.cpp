@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "format/bool_values.h"
 #include "format/layout.h"
 #include "format/safetensors_reader.h"
 
@@ -22,14 +23,6 @@ bool is_index(Bytes bytes) {
 bool is_aligned(const std::byte* at, ElementType type) {
   const auto size = static_cast<std::size_t>(std::clamp(*bits_of(type) / 8, 1, 8));
   return reinterpret_cast<std::uintptr_t>(at) % size == 0;
-}
-
-void check_bools(const SafetensorsEntry& entry, Bytes bytes) {
-  if (entry.type != ElementType::boolean) return;
-  const auto bad = std::find_if(bytes.begin(), bytes.end(), [](std::byte b) { return b > std::byte{1}; });
-  if (bad == bytes.end()) return;
-  throw FormatError(fmt::format("tensor '{}': element {} is {}: expected 0 or 1 of BOOL", entry.name,
-                                bad - bytes.begin(), std::to_integer<int>(*bad)));
 }
 
 Hash128 hash_of_bytes(Bytes bytes) {
@@ -51,7 +44,11 @@ Bytes SafetensorsReader::bytes_of(Source source) {
 
 void SafetensorsReader::add_tensor(const SafetensorsEntry& entry, Bytes data) {
   Bytes bytes = data.subspan(entry.begin, entry.end - entry.begin);
-  check_bools(entry, bytes);
+  try {
+    check_bool_values(entry.type, bytes);
+  } catch (const FormatError& error) {
+    throw FormatError(fmt::format("tensor '{}': {}", entry.name, error.what()));
+  }
   if (!is_aligned(bytes.data(), entry.type))
     bytes = storage_->copies.emplace_back(bytes.begin(), bytes.end());
   file_.tensors_.push_back({.name = entry.name, .type = entry.type, .shape = entry.shape, .bytes = bytes});

@@ -27,6 +27,9 @@ endfunction()
 add_fuzzer(verifier)
 add_fuzzer(message)
 add_fuzzer(container)
+foreach(name safetensors npz json)
+  add_fuzzer(${name})
+endforeach()
 # The engine's half of reading a file. What these sources call besides is never reached, and may stay undefined:
 # image processing and the backends themselves.
 set(engine ${PROJECT_SOURCE_DIR}/engine)
