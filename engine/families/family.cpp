@@ -94,8 +94,9 @@ std::optional<std::int64_t> usual_heads(const VitConfig& config) {
   }
 }
 
-// What timm's name tells, also of a model that we cannot make by name.
-void learn_architecture(Facts& facts) {
+// What timm's name tells, also of a model that we cannot make by name. Arguments in config.json can have
+// given the architecture another width, and then another number of heads too.
+void learn_architecture(const VitConfig& found, Facts& facts) {
   if (!facts.architecture) return;
   const std::string& name = facts.architecture.value;
   const std::string from = facts.architecture.from + ", " + name;
@@ -105,7 +106,7 @@ void learn_architecture(Facts& facts) {
     const VitConfig config = vit_config(name);
     facts.norm_eps.learn(config.norm_eps, from);
     facts.gelu.learn(config.gelu, from);
-    facts.num_heads.learn(config.num_heads, from);
+    if (config.embed_dim == found.embed_dim) facts.num_heads.learn(config.num_heads, from);
     facts.global_pool.learn(config.global_pool, from);
   } else if (has("clip")) {
     facts.gelu.learn(has("quickgelu") ? GeluKind::quick : GeluKind::erf, from);
@@ -256,12 +257,12 @@ void drop_head_behind_pre_logits(Renamed& renamed) {
 void check_architecture(const Facts& facts, const VitConfig& config) {
   const std::vector<std::string> known = vit_config_names();
   const std::string& name = facts.architecture.value;
-  if (std::find(known.begin(), known.end(), name) == known.end()) return;
+  const bool told = facts.architecture.from == "model";
+  if (!told || std::find(known.begin(), known.end(), name) == known.end()) return;
   const VitConfig named = vit_config(name);
   const auto require = [&](const char* what, std::int64_t expected, std::int64_t found) {
     if (expected == found) return;
-    throw ConfigError(
-        fmt::format("{}: {} has {} {}, the file {}", facts.architecture.from, name, what, expected, found));
+    throw ConfigError(fmt::format("model: {} has {} {}, the file {}", name, what, expected, found));
   };
   require("width", named.embed_dim, config.embed_dim);
   require("blocks", named.depth, config.depth);
@@ -297,7 +298,7 @@ Family find_family(const WeightFile& file, Renamed& renamed, Facts& facts, bool 
     check_tensors(file, renamed, family);
     return family;
   }
-  learn_architecture(facts);
+  learn_architecture(family.config, facts);
   const Fixed fixed = fixed_by_naming(renamed, family.config);
   family.name = fixed.name;
   check_architecture(facts, family.config);

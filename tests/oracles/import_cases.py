@@ -30,11 +30,16 @@ def random_images(count, chans, size, seed=2):
 
 
 class Case:
+    """`state` is a state dict, or the path of a safetensors file."""
+
     def __init__(self, program, folder, state, images, options=None, config=None, preprocessor=None):
         self.folder = pathlib.Path(folder)
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
-        torch.save({name: t.detach().clone().contiguous() for name, t in state.items()}, self.folder / "weights.pt")
+        if isinstance(state, pathlib.Path):
+            shutil.copy(state, self.folder / "model.safetensors")
+        else:
+            torch.save({name: t.detach().clone().contiguous() for name, t in state.items()}, self.folder / "weights.pt")
         images.numpy().astype(np.float32).tofile(self.folder / "images.bin")
         self._write("case.json", {"options": options or {}, "images": len(images)})
         if config is not None:
@@ -56,6 +61,7 @@ class Case:
         return torch.from_numpy(np.fromfile(self.folder / "logits.bin", np.float32)).reshape(self.count, -1)
 
     def exported(self, layout):
+        """Of weights.pt; model.safetensors holds the same."""
         error = self.folder / layout / "error.txt"
         if error.exists():
             raise SystemExit(f"{self.folder.name}, {layout}: {error.read_text()}")

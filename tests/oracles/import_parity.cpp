@@ -12,6 +12,7 @@
 #include "engine/error.h"
 #include "engine/evaluate.h"
 #include "engine/import_model.h"
+#include "format/safetensors.h"
 #include "format/torch_file.h"
 #include "tests/support/engine_foreign_weights.h"
 
@@ -26,15 +27,24 @@ std::optional<format::Datum> document(const fs::path& path) {
   return test::datum(json::parse(std::ifstream(path)));
 }
 
+template <class File>
+void take_tensors(const fs::path& path, WeightFile& weights) {
+  const auto file = std::make_shared<File>(File::open(path));
+  weights.path = path;
+  weights.tensors.assign(file->tensors().begin(), file->tensors().end());
+  if constexpr (std::is_same_v<File, format::SafetensorsFile>) weights.metadata = file->metadata();
+  weights.storage = file;
+}
+
 WeightFile open_case(const fs::path& folder) {
-  const auto torch = std::make_shared<format::TorchFile>(format::TorchFile::open(folder / "weights.pt"));
   WeightFile file;
-  file.path = folder / "weights.pt";
-  file.format = "pt";
-  file.tensors.assign(torch->tensors().begin(), torch->tensors().end());
+  if (fs::exists(folder / "model.safetensors")) {
+    take_tensors<format::SafetensorsFile>(folder / "model.safetensors", file);
+  } else {
+    take_tensors<format::TorchFile>(folder / "weights.pt", file);
+  }
   file.config = document(folder / "config.json");
   file.preprocessor = document(folder / "preprocessor_config.json");
-  file.storage = torch;
   return file;
 }
 
@@ -100,6 +110,7 @@ void write_export(const Backend& backend, const Model& model, Layout layout, con
     for (std::size_t i = 0; i < exported.tensors.size(); ++i)
       dict.items.push_back({exported.tensors[i].name, format::Datum::Tensor{i}});
     format::write_torch(folder / "weights.pt", dict, exported.tensors);
+    format::write_safetensors(folder / "model.safetensors", exported.tensors, exported.metadata);
     write_text(folder / "config.json", exported.config_json);
     write_text(folder / "preprocessor_config.json", exported.preprocessor_json);
     write_lines(folder / "lines.txt", exported.lines);
