@@ -162,10 +162,7 @@ FAMILIES = [  # name, changes to the network, names, options, whether config.jso
 
 def network(changes, seed=1):
     c = {**BASE, **changes}
-    net = Vit(c)
-    if c["head_bias"]:
-        return c, strong_weights(net, seed)
-    return c, strong_weights(net, seed)
+    return c, strong_weights(Vit(c), seed)
 
 
 def check_families(program, folder):
@@ -249,6 +246,18 @@ def check_dtypes(program, folder):
         print(f"{dtype!s:22} logits {compare_logits(str(dtype), case.logits(), net(images)):.1e}")
 
 
+def check_mistakes_show(program, folder):
+    """The weights and the tolerance are such that a wrong number of the config is seen."""
+    c, net = network({})
+    state, images = net.state_dict(), random_images(4, 3, 24)
+    for name, wrong in (("gelu", dict(gelu="tanh")), ("epsilon", dict(norm_eps=1e-3)), ("heads", dict(num_heads=2))):
+        case = Case(program, folder / f"wrong-{name}", state, images, {**TOLD, **wrong})
+        error = float((case.logits() - net(images)).norm() / net(images).norm())
+        if error < 5e-5:
+            raise SystemExit(f"a wrong {name} changes the logits by {error:.1e} only")
+        print(f"a wrong {name:14} logits {error:.1e}")
+
+
 def main():
     program, folder = sys.argv[1], pathlib.Path(sys.argv[2])
     torch.set_grad_enabled(False)
@@ -256,6 +265,7 @@ def main():
     check_headless(program, folder)
     check_fitting(program, folder)
     check_dtypes(program, folder)
+    check_mistakes_show(program, folder)
     print(f"imported weights agree with PyTorch {torch.__version__}")
 
 

@@ -323,6 +323,7 @@ def main():
     folder.mkdir(parents=True, exist_ok=True)
     torch.set_grad_enabled(False)
     transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
     check_timm(program, folder)
     check_originals(program, folder)
     check_jax(program, folder)
