@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cassert>
 
 #include "engine/error.h"
 #include "engine/families/family.h"
@@ -94,12 +95,25 @@ void fit_input(InputConfig& input, const VitConfig& to) {
   input.channels = to.in_chans;
 }
 
+// The columns that read the mean of the patches must be zero.
+void check_wide_head(const Plan& plan) {
+  const std::vector<float> values = families::to_f32(plan.renamed.pieces.at("head.weight").front());
+  const std::int64_t dim = plan.family.config.embed_dim;
+  for (auto row = values.begin(); row != values.end(); row += 2 * dim) {
+    if (std::all_of(row + dim, row + 2 * dim, [](float value) { return value == 0; })) continue;
+    throw ConfigError(
+        "classifier.weight reads the mean of the patches beside the class token, which our head cannot; give "
+        "the number of classes to get a new head");
+  }
+}
+
 Plan make_plan(const WeightFile& file, const ImportOptions& options) {
   Plan plan;
   plan.renamed = families::rename_tensors(file);
   families::Facts facts = families::read_facts(file, options);
   plan.family = families::find_family(file, plan.renamed, facts, options.num_classes.has_value());
   plan.new_head = head_is_new(plan.family, options);
+  if (plan.family.wide_head) check_wide_head(plan);
 
   VitConfig& to = plan.import.config = plan.family.config;
   to.img_size = options.img_size.value_or(to.img_size);
@@ -150,11 +164,13 @@ class Filler {
     const Out place = third(tensor.view, piece.part);
     const bool changes = needs_fitting(tensor.spec.name);
     if (families::ready(piece) && !changes) {
+      assert(piece.bytes.size() == static_cast<std::size_t>(place.shape.elements()) * sizeof(float));
       backend_.upload(place, piece.bytes.data(), piece.bytes.size());
       return;
     }
     std::vector<float> values = families::to_f32(piece);
     if (changes) values = fitted(tensor.spec.name, std::move(values));
+    assert(static_cast<std::int64_t>(values.size()) == place.shape.elements());
     backend_.upload(place, values.data(), values.size() * sizeof(float));
   }
 
@@ -205,20 +221,12 @@ class Filler {
     return families::fit_patches(values, from.patch_size, to.patch_size, resampling_of(plan_.renamed));
   }
 
-  // The columns that read the class token; those that read the mean of the patches must be zero.
+  // The columns that read the class token.
   std::vector<float> first_half(const std::vector<float>& values) const {
-    const auto dim = static_cast<std::size_t>(plan_.family.config.embed_dim);
+    const std::int64_t dim = plan_.family.config.embed_dim;
     std::vector<float> half;
-    for (std::size_t row = 0; row < values.size(); row += 2 * dim) {
-      const auto begin = values.begin() + static_cast<std::ptrdiff_t>(row);
-      const auto middle = begin + static_cast<std::ptrdiff_t>(dim);
-      if (std::any_of(middle, middle + static_cast<std::ptrdiff_t>(dim), [](float v) { return v != 0; })) {
-        throw ConfigError(
-            "classifier.weight reads the mean of the patches beside the class token, which our head cannot; "
-            "give the number of classes to train a new head");
-      }
-      half.insert(half.end(), begin, middle);
-    }
+    for (auto row = values.begin(); row != values.end(); row += 2 * dim)
+      half.insert(half.end(), row, row + dim);
     return half;
   }
 

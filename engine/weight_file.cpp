@@ -182,6 +182,10 @@ WeightFile open_weight_file(const fs::path& path, WeightChoice choice) {
   file.config = document(file.path.parent_path() / "config.json");
   file.preprocessor = document(file.path.parent_path() / "preprocessor_config.json");
   if (file.config) file.notes.push_back("read config.json beside it");
+  if (!file.config) {
+    file.config = document(file.path.parent_path() / "open_clip_config.json");
+    if (file.config) file.notes.push_back("read open_clip_config.json beside it");
+  }
   if (file.preprocessor) file.notes.push_back("read preprocessor_config.json beside it");
   return file;
 }

@@ -184,6 +184,8 @@ constexpr LeftOut kAnywhere[] = {
     {"*position_ids", "position numbers"},
     {"*mask_token", "the mask token of pre-training"},
     {"decoder*", "the decoder of pre-training"},
+    {"head.mlp.*", "DINO's head of pre-training"},
+    {"head.last_layer.*", "DINO's head of pre-training"},
     {"*pooler.dense.*", "the pooler"},
 };
 

@@ -180,6 +180,20 @@ TEST_CASE("a dict of CLIP's vision tower leaves out what is its class's default"
   CHECK(has_line(import, "transformers' default for CLIP"));
 }
 
+TEST_CASE("OpenCLIP's document tells the GELU and the images") {
+  const HostTensorMap theirs = test::as_openai_clip(tensors_of(clip_config()), "visual.");
+  WeightFile file = test::weight_file(theirs);
+  ImportOptions options;
+  options.num_heads = 2;
+  for (const bool quick : {true, false}) {
+    file.config = test::datum({{"model_cfg", {{"vision_cfg", {{"image_size", 8}}}, {"quick_gelu", quick}}},
+                               {"preprocess_cfg", {{"mean", {0.5, 0.25, 0.125}}, {"std", {0.5, 0.5, 0.5}}}}});
+    const Import import = recognise(file, options);
+    CHECK(import.config.gelu == (quick ? GeluKind::quick : GeluKind::erf));
+    CHECK(import.input.mean[1] == 0.25);
+  }
+}
+
 TEST_CASE("a timm name tells what tensors do not, and a wrong one is refused") {
   VitConfig config = vit_config("vit_tiny_patch16_224");
   config.depth = 12;

@@ -282,6 +282,53 @@ TEST_CASE("all that does not fit is named in one error") {
     CHECK(message.find(part) != std::string::npos);
 }
 
+TEST_CASE("a classifier that reads the mean of the patches too is refused, unless a new head is wanted") {
+  const auto backend = make_backend("cpu");
+  VitConfig config = switches("dinov2_registers");
+  const ParamSet params = random_params(*backend, config);
+  HostTensorMap theirs = test::as_hf_dinov2(test::host_tensors(*backend, params), "dinov2_with_registers.");
+  test::HostTensor& head = theirs.at("classifier.weight");
+  head.shape = {5, 16};
+  head.values.resize(80);
+  WeightFile file = test::weight_file(theirs);
+  file.config = test::datum(hf_config(1e-6));
+  CHECK_THROWS_WITH_AS(recognise(file), doctest::Contains("reads the mean of the patches"), ConfigError);
+  ImportOptions options;
+  options.num_classes = 5;
+  const ImportedModel model = import_model(file, *backend, options);
+  CHECK(any_contains(model.import.lines, "a new head for 5 classes"));
+  for (std::size_t row = 0; row < 5; ++row)
+    for (std::size_t column = 8; column < 16; ++column)
+      head.values[row * 16 + column] = 0;
+  const HostTensorMap found = test::host_tensors(*backend, import_model(file, *backend).model.params);
+  CHECK(found.at("head.weight").values[8] == head.values[16]);
+}
+
+TEST_CASE("tensors of absurd shapes are refused, whatever they are") {
+  const auto backend = make_backend("cpu");
+  const ParamSet params = random_params(*backend, test::tiny_config());
+  const HostTensorMap ours = test::host_tensors(*backend, params);
+  const std::vector<std::vector<std::int64_t>> shapes = {{},
+                                                         {0},
+                                                         {1},
+                                                         {0, 0, 0, 0},
+                                                         {std::int64_t{1} << 62, 4, 0},
+                                                         {0, std::int64_t{1} << 62},
+                                                         {8, 3, 4},
+                                                         {1, 1, 1, 1, 1}};
+  for (const HostTensorMap& theirs : {ours, test::as_hf_vit(ours, ""), test::as_jax(ours, 2, false)}) {
+    for (const auto& entry : theirs) {
+      for (const std::vector<std::int64_t>& shape : shapes) {
+        HostTensorMap changed = theirs;
+        changed.at(entry.first) = {shape, {}};
+        WeightFile file = test::weight_file(changed);
+        file.config = test::datum(hf_config(1e-12));
+        CHECK_THROWS_AS(recognise(file, told()), ConfigError);
+      }
+    }
+  }
+}
+
 TEST_CASE("a third of a qkv that is missing, or there twice, is named") {
   const auto backend = make_backend("cpu");
   const ParamSet params = random_params(*backend, test::tiny_config());

@@ -161,7 +161,7 @@ def check_jax(program, folder):
         fresh = timm_again(model, **sizes)
         fresh.load_pretrained(str(folder / "weights.npz"))
         images = random_images(4, sizes.get("in_chans", 3), sizes.get("img_size", 32))
-        case = Case(program, folder / name, {n: torch.from_numpy(a) for n, a in arrays.items()}, images, options)
+        case = Case(program, folder / name, folder / "weights.npz", images, options)
         error = compare_logits(name, case.logits(), fresh.eval()(images))
         back = case.exported("timm")
         if sizes:

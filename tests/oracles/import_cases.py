@@ -30,14 +30,14 @@ def random_images(count, chans, size, seed=2):
 
 
 class Case:
-    """`state` is a state dict, or the path of a safetensors file."""
+    """`state` is a state dict, or the path of a file, model.safetensors or weights.npz."""
 
     def __init__(self, program, folder, state, images, options=None, config=None, preprocessor=None):
         self.folder = pathlib.Path(folder)
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         if isinstance(state, pathlib.Path):
-            shutil.copy(state, self.folder / "model.safetensors")
+            shutil.copy(state, self.folder)
         else:
             torch.save({name: t.detach().clone().contiguous() for name, t in state.items()}, self.folder / "weights.pt")
         images.numpy().astype(np.float32).tofile(self.folder / "images.bin")

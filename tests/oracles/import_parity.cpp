@@ -14,7 +14,6 @@
 #include "engine/import_model.h"
 #include "format/safetensors.h"
 #include "format/torch_file.h"
-#include "tests/support/engine_foreign_weights.h"
 
 namespace vitrail {
 namespace {
@@ -22,30 +21,11 @@ namespace {
 using json = nlohmann::ordered_json;
 namespace fs = std::filesystem;
 
-std::optional<format::Datum> document(const fs::path& path) {
-  if (!fs::exists(path)) return std::nullopt;
-  return test::datum(json::parse(std::ifstream(path)));
-}
-
-template <class File>
-void take_tensors(const fs::path& path, WeightFile& weights) {
-  const auto file = std::make_shared<File>(File::open(path));
-  weights.path = path;
-  weights.tensors.assign(file->tensors().begin(), file->tensors().end());
-  if constexpr (std::is_same_v<File, format::SafetensorsFile>) weights.metadata = file->metadata();
-  weights.storage = file;
-}
-
-WeightFile open_case(const fs::path& folder) {
-  WeightFile file;
-  if (fs::exists(folder / "model.safetensors")) {
-    take_tensors<format::SafetensorsFile>(folder / "model.safetensors", file);
-  } else {
-    take_tensors<format::TorchFile>(folder / "weights.pt", file);
+fs::path weights_in(const fs::path& folder) {
+  for (const char* name : {"model.safetensors", "weights.npz"}) {
+    if (fs::exists(folder / name)) return folder / name;
   }
-  file.config = document(folder / "config.json");
-  file.preprocessor = document(folder / "preprocessor_config.json");
-  return file;
+  return folder / "weights.pt";
 }
 
 GeluKind gelu_kind(const std::string& name) {
@@ -122,7 +102,7 @@ void write_export(const Backend& backend, const Model& model, Layout layout, con
 void run_case(const fs::path& folder) {
   const json described = json::parse(std::ifstream(folder / "case.json"));
   const auto backend = make_backend("cpu", {.threads = 1});
-  const WeightFile file = open_case(folder);
+  const WeightFile file = open_weight_file(weights_in(folder));
   const ImportedModel imported = import_model(file, *backend, options_of(described.at("options")));
   write_lines(folder / "lines.txt", imported.import.lines);
   write_logits(*backend, imported, folder, described.at("images").get<std::int64_t>());

@@ -6,7 +6,7 @@ add_test(NAME oracle_torch
 torch_parity_cases && /usr/bin/python3 ${CMAKE_CURRENT_SOURCE_DIR}/oracles/check_torch.py torch_parity_cases")
 
 # Weights under other libraries' names, written by PyTorch: imported, run, exported.
-add_executable(import_parity oracles/import_parity.cpp support/engine_foreign_weights.cpp)
+add_executable(import_parity oracles/import_parity.cpp)
 target_link_libraries(import_parity PRIVATE engine nlohmann_json::nlohmann_json)
 add_test(NAME oracle_import
          COMMAND /usr/bin/python3 ${CMAKE_CURRENT_SOURCE_DIR}/oracles/check_import.py $<TARGET_FILE:import_parity>
