@@ -30,7 +30,7 @@ void add_lengths(std::vector<BadSafetensors>& list) {
 }
 
 void add_texts(std::vector<BadSafetensors>& list) {
-  list.push_back({"starts-with-space", safetensors_of(" {}"), "begins with '{'"});
+  list.push_back({"lax-starts-with-space", safetensors_of(" {}"), "begins with '{'"});
   list.push_back({"starts-with-bracket", safetensors_of("[]"), "begins with '{'"});
   list.push_back({"byte-order-mark", safetensors_of("\xEF\xBB\xBF{}"), "begins with '{'"});
   list.push_back({"bad-utf8", safetensors_of("{\"\xFF\":" + u8("[0]", "[0,0]") + "}"), "UTF-8"});
@@ -42,7 +42,7 @@ void add_texts(std::vector<BadSafetensors>& list) {
   list.push_back({"deep", safetensors_of("{\"x\":" + std::string(100'000, '[')), "nested"});
   const std::string x = "\"x\":" + u8("[4]", "[0,4]");
   list.push_back({"lax-tensor-twice", safetensors_of("{" + x + "," + x + "}", "abcd"), "twice"});
-  list.push_back({"lax-metadata-twice", safetensors_of(R"({"__metadata__":{},"__metadata__":{}})"), "twice"});
+  list.push_back({"metadata-twice", safetensors_of(R"({"__metadata__":{},"__metadata__":{}})"), "twice"});
   list.push_back(
       {"lax-metadata-key-twice", safetensors_of(R"({"__metadata__":{"a":"1","a":"2"}})"), "twice"});
   list.push_back({"metadata-of-number", safetensors_of(R"({"__metadata__":{"a":1}})"), "'a' is none"});
@@ -69,7 +69,8 @@ void add_entries(std::vector<BadSafetensors>& list) {
   entry("dtype-unknown", R"({"dtype":"U9","shape":[4],"data_offsets":[0,4]})", "'U9'");
   entry("dtype-small-letters", R"({"dtype":"u8","shape":[4],"data_offsets":[0,4]})", "'u8'");
   entry("dtype-number", R"({"dtype":8,"shape":[4],"data_offsets":[0,4]})", "expected a text");
-  entry("lax-dtype-of-six-bits", R"({"dtype":"F6_E2M3","shape":[4],"data_offsets":[0,3]})", "'F6_E2M3'");
+  list.push_back({"lax-dtype-of-six-bits",
+                  one(R"({"dtype":"F6_E2M3","shape":[4],"data_offsets":[0,3]})", "abc"), "'F6_E2M3'"});
   entry("shape-is-number", u8("4", "[0,4]"), "list of whole numbers");
   entry("shape-is-object", u8("{}", "[0,4]"), "list of whole numbers");
   entry("shape-negative", u8("[-4]", "[0,4]"), "whole numbers");
