@@ -9,6 +9,7 @@
 
 #include "format/container.h"
 #include "format/file.h"
+#include "format/safetensors.h"
 #include "tests/support/hooked_files.h"
 #include "tests/support/two_states.h"
 
@@ -122,6 +123,28 @@ TEST_CASE("a small file that is replaced is as safe") {
                                 replace_file(path, after, durability, files);
                               });
       }
+    }
+  }
+}
+
+TEST_CASE("a safetensors file is as safe, whose end is no whole page") {
+  const test::ByteVector before(10, std::byte{1});
+  std::vector<std::byte> bytes(300'001);
+  for (std::size_t i = 0; i < bytes.size(); ++i)
+    bytes[i] = static_cast<std::byte>(i * 31 % 251);
+  const std::vector<TensorRecord> tensors{
+      {.name = "x", .type = ElementType::u8, .shape = {std::ssize(bytes)}, .bytes = bytes}};
+  const TemporaryFolder whole;
+  write_safetensors(whole / "x", tensors, {});
+  const test::ByteVector after = file_bytes(whole / "x");
+  for (const int reason : {ENOSPC, EIO, EINTR, kShort}) {
+    for (const bool for_good : {false, true}) {
+      const int errors = save_with_every_fault(
+          before, after, reason, for_good, [&](const std::filesystem::path& path, FileSystem& files) {
+            write_safetensors(path, tensors, {}, {.block_bytes = 131072, .read_back = true, .files = &files});
+          });
+      if (reason == kShort) CHECK(errors == 0);
+      if (reason == EIO && for_good) CHECK(errors > 10);
     }
   }
 }

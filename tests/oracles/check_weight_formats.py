@@ -140,7 +140,7 @@ def random_file():
         if random.random() < 0.03:
             del entry[random.choice(list(entry))]
         entries.append((f"t{i if random.random() < 0.97 else 0}", entry))
-        at = end
+        at = max(0, end + (random.choice((-1, 1, 2)) if random.random() < 0.05 else 0))  # an overlap, a hole
     random.shuffle(entries)
     if random.random() < 0.3:
         entries.append(("__metadata__", {"a": random.choice((1, None, {}, [])) if random.random() < 0.1 else "b"}))
