@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=${1:?usage: fuzz.sh SECONDS [record]}
-fuzzers=(verifier message container sections)
+fuzzers=(verifier message container sections safetensors npz json)
 
 cmake -S . -B build/fuzz -G Ninja -DCMAKE_BUILD_TYPE=Debug -DVITRAIL_FUZZ=ON -DVITRAIL_ONEDNN=OFF \
   -DCMAKE_CXX_COMPILER="${FUZZ_CXX:-clang++-14}" ${FUZZ_LAUNCHER:+-DCMAKE_CXX_COMPILER_LAUNCHER=$FUZZ_LAUNCHER} >/dev/null
@@ -18,7 +18,7 @@ for fuzzer in "${fuzzers[@]}"; do
   mkdir -p "$found"
   # New inputs go to the first folder and stay from run to run; the seeds are only read.
   if ! "build/fuzz/fuzz_$fuzzer" -max_total_time=$((seconds / ${#fuzzers[@]} + 1)) -max_len=24576 -timeout=10 \
-    -rss_limit_mb=1024 -print_final_stats=1 -artifact_prefix=build/fuzz/findings/ "$found" tests/corpus tests/museum \
+    -rss_limit_mb=1024 -print_final_stats=1 -artifact_prefix=build/fuzz/findings/ "$found" tests/corpus tests/museum tests/foreign \
     >"$log" 2>&1; then
     tail -40 "$log"
     echo "fuzz_$fuzzer found something: build/fuzz/findings, $log" >&2
