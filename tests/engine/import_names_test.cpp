@@ -258,6 +258,19 @@ TEST_CASE("a file without a head gives its features; what pre-training leaves be
   check_equal(found, ours);
 }
 
+TEST_CASE("pre_logits goes, and the head that reads it with it") {
+  const auto backend = make_backend("cpu");
+  const ParamSet params = random_params(*backend, test::tiny_config());
+  HostTensorMap theirs = test::as_jax(test::host_tensors(*backend, params), 2, false);
+  theirs["pre_logits/kernel"] = {{8, 8}, std::vector<float>(64)};
+  theirs["pre_logits/bias"] = {{8}, std::vector<float>(8)};
+  const Import import = recognise(test::weight_file(theirs));
+  CHECK(import.config.num_classes == 8);
+  CHECK_FALSE(import.config.head_bias);
+  CHECK(any_contains(import.lines, "left out: pre_logits, a layer between norm and head"));
+  CHECK(any_contains(import.lines, "left out: the head behind pre_logits"));
+}
+
 TEST_CASE("all that does not fit is named in one error") {
   const auto backend = make_backend("cpu");
   const ParamSet params = random_params(*backend, test::tiny_config());
