@@ -89,8 +89,9 @@ void forget_head(Renamed& renamed, Family& family) {
 void drop_head_behind_pre_logits(Renamed& renamed) {
   for (const auto& [what, count] : renamed.left_out) {
     if (!what.starts_with("pre_logits")) continue;
-    std::erase_if(renamed.pieces, [](const auto& piece) { return piece.first.starts_with("head."); });
-    renamed.left_out["the head behind pre_logits"] += 1;
+    const auto heads =
+        std::erase_if(renamed.pieces, [](const auto& piece) { return piece.first.starts_with("head."); });
+    if (heads > 0) renamed.left_out["the head behind pre_logits"] = static_cast<int>(heads);
     return;
   }
 }
@@ -133,6 +134,7 @@ Family find_family(const WeightFile& file, Renamed& renamed, Facts& facts, bool 
   if (new_head && family.wide_head) forget_head(renamed, family);
   if (facts.config) {  // our own file: nothing to find out
     family.headless = family.headless && !facts.config->dist_token;
+    family.fold_class_position = family.wide_head = false;
     family.name = "Vitrail " + facts.config->name;
     family.config = *facts.config;
     reconcile_head_bias(renamed, family.config);

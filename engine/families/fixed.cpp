@@ -26,7 +26,10 @@ Fixed fixed_by_timm(const Renamed& renamed, const VitConfig& config) {
     if (config.no_embed_class) return {"DeiT III", 1e-6, kErf, "imagenet", 1.0};
     return {"DINOv2", 1e-6, kErf, "imagenet", 1.0};
   }
-  return {"timm ViT", 1e-6, kErf, "", config.img_size >= 384 ? 1.0 : kCrop};
+  const double crop = config.img_size >= 384 ? 1.0 : kCrop;
+  // Some SigLIP towers without their attention pooling have the tanh form.
+  if (!config.class_token) return {"timm ViT without class token", 1e-6, std::nullopt, "", crop};
+  return {"timm ViT", 1e-6, kErf, "", crop};
 }
 
 // Their epsilon stands in config.json: classes and released files differ.
@@ -129,7 +132,6 @@ void learn_fixed(const Renamed& renamed, const Fixed& fixed, const VitConfig& co
   facts.interpolation.learn(Interpolation::bicubic, "the family");
 }
 
-// What is still not known.
 std::vector<std::string> questions(const Facts& facts, const VitConfig& config) {
   std::vector<std::string> asked;
   if (!facts.norm_eps) {
@@ -139,22 +141,19 @@ std::vector<std::string> questions(const Facts& facts, const VitConfig& config) 
   }
   if (!facts.gelu) {
     asked.push_back(
-        "its GELU; tell it with init.gelu=quick (OpenAI, LAION-400M, DFN and MetaCLIP) or init.gelu=erf "
-        "(other "
-        "CLIPs), or name the model with model=");
+        "its GELU; tell it with init.gelu=quick (CLIPs of OpenAI, LAION-400M, DFN, MetaCLIP), "
+        "erf (other CLIPs, most else) or tanh (some SigLIPs), or name the model with model=");
   }
   if (!facts.num_heads) {
     asked.push_back(
-        fmt::format("its number of attention heads; tell it with init.num_heads=, a divisor of {}, or name "
-                    "the model with "
-                    "model=",
+        fmt::format("its number of attention heads; tell it with init.num_heads=, a divisor of {}, "
+                    "or name the model with model=",
                     config.embed_dim));
   }
   if (!facts.mean || !facts.std) {
     asked.push_back(
         "how its images were normalised; tell it with init.normalization=half (mean and deviation 0.5: "
-        "Google's "
-        "ViT, AugReg), imagenet (DeiT, DINO, MAE) or clip");
+        "Google's ViT, AugReg), imagenet (DeiT, DINO, MAE) or clip");
   }
   return asked;
 }

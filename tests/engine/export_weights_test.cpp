@@ -81,7 +81,12 @@ std::vector<float> logits(Backend& backend, const Model& model) {
 
 TEST_CASE("timm's layout, and back, changes nothing") {
   const auto backend = make_backend("cpu");
-  for (const test::NamedConfig& named : test::switch_configs()) {
+  std::vector<test::NamedConfig> all = test::switch_configs();
+  // A table that could also be read as one of 4 × 4 patches and the class token.
+  all.push_back({"registers in the table", test::tiny_config()});
+  all.back().config.reg_tokens = 7;
+  all.back().config.img_size = 12;
+  for (const test::NamedConfig& named : all) {
     CAPTURE(named.name);
     VitConfig config = named.config;
     config.name = "custom";

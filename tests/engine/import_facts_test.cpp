@@ -142,6 +142,11 @@ TEST_CASE("what cannot be known is asked for, with the settings that tell it") {
   CHECK(asks(clip, "init.gelu=quick"));
   CHECK_FALSE(asks(clip, "init.normalization="));
 
+  VitConfig gap = test::tiny_config();
+  gap.class_token = false;
+  gap.global_pool = PoolKind::avg;
+  CHECK(asks(question(tensors_of(gap)), "tanh (some SigLIPs)"));
+
   ImportOptions options;
   options.num_heads = 2;
   options.gelu = GeluKind::quick;

@@ -40,6 +40,12 @@ ImportOptions told_of_clip() {
   return options;
 }
 
+ImportOptions told_of_gap() {
+  ImportOptions options = told();
+  options.gelu = GeluKind::erf;
+  return options;
+}
+
 std::vector<Case> cases() {
   const auto same = [](const HostTensorMap& ours) { return ours; };
   const auto under = [](const char* prefix) {
@@ -66,7 +72,7 @@ std::vector<Case> cases() {
        },
        {},
        told_of_clip()},
-      {"timm, average pooled", "gap", "timm ViT", same, {}, told()},
+      {"timm, average pooled", "gap", "timm ViT without class token", same, {}, told_of_gap()},
       {"HF ViT", "plain", "Hugging Face ViT",
        [](const HostTensorMap& ours) {
          HostTensorMap theirs = test::as_hf_vit(ours, "vit.");

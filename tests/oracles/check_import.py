@@ -148,7 +148,7 @@ FAMILIES = [  # name, changes to the network, names, options, whether config.jso
     ("deit-distilled", dict(dist_token=True), dict, dict(num_heads=4), None),
     ("deit3", dict(layer_scale=True, no_embed_class=True), deit3_original, dict(num_heads=4), None),
     ("dinov2", dict(layer_scale=True, reg_tokens=4, no_embed_class=True), dinov2_original, dict(num_heads=4), None),
-    ("gap", dict(class_token=False, global_pool="avg", qkv_bias=False), dict, TOLD, None),
+    ("gap", dict(class_token=False, global_pool="avg", qkv_bias=False), dict, dict(gelu="erf", **TOLD), None),
     ("mae-fine-tuned", dict(global_pool="avg", fc_norm=True), dict, TOLD, None),
     ("hf-vit", dict(norm_eps=1e-2), hf_vit, dict(normalization="half"), {}),
     ("hf5-vit", dict(gelu="tanh"), hf5_vit, dict(normalization="half"), {}),
