@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Builds the fuzzers of what reads a container, and runs each of them for a share of the given time.
-#   fuzz.sh SECONDS          together, for all fuzzers
+# Builds the fuzzers of what reads files, and runs each of them for a share of the given time.
+#   fuzz.sh SECONDS          together, for all fuzzers, or for those that FUZZERS names
 #   fuzz.sh SECONDS record   and adds the numbers to tests/format/fuzz_runs.csv
 # Fails when one of them finds something; the input that does it stays in build/fuzz/findings.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=${1:?usage: fuzz.sh SECONDS [record]}
-fuzzers=(verifier message container sections safetensors npz json)
+read -ra fuzzers <<<"${FUZZERS:-verifier message container sections safetensors npz json zip pickle}"
 
 cmake -S . -B build/fuzz -G Ninja -DCMAKE_BUILD_TYPE=Debug -DVITRAIL_FUZZ=ON -DVITRAIL_ONEDNN=OFF \
   -DCMAKE_CXX_COMPILER="${FUZZ_CXX:-clang++-14}" ${FUZZ_LAUNCHER:+-DCMAKE_CXX_COMPILER_LAUNCHER=$FUZZ_LAUNCHER} >/dev/null
@@ -16,9 +16,13 @@ mkdir -p build/fuzz/findings
 for fuzzer in "${fuzzers[@]}"; do
   found=build/fuzz/corpus-$fuzzer log=build/fuzz/$fuzzer.log
   mkdir -p "$found"
+  case $fuzzer in
+    zip | pickle) seeds=(tests/corpus_torch) ;;
+    *) seeds=(tests/corpus tests/museum tests/foreign) ;;
+  esac
   # New inputs go to the first folder and stay from run to run; the seeds are only read.
   if ! "build/fuzz/fuzz_$fuzzer" -max_total_time=$((seconds / ${#fuzzers[@]} + 1)) -max_len=24576 -timeout=10 \
-    -rss_limit_mb=1024 -print_final_stats=1 -artifact_prefix=build/fuzz/findings/ "$found" tests/corpus tests/museum tests/foreign \
+    -rss_limit_mb=1024 -print_final_stats=1 -artifact_prefix=build/fuzz/findings/ "$found" "${seeds[@]}" \
     >"$log" 2>&1; then
     tail -40 "$log"
     echo "fuzz_$fuzzer found something: build/fuzz/findings, $log" >&2

@@ -27,7 +27,7 @@ endfunction()
 add_fuzzer(verifier)
 add_fuzzer(message)
 add_fuzzer(container)
-foreach(name safetensors npz json)
+foreach(name safetensors npz json zip pickle)
   add_fuzzer(${name})
 endforeach()
 # The engine's half of reading a file. What these sources call besides is never reached, and may stay undefined:
