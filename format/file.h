@@ -22,6 +22,9 @@ class MappedFile {
   ~MappedFile();
 
   Bytes bytes() const { return {data_, size_}; }
+  // The pages of a part of bytes() leave this process's memory until they are looked at again. Other bytes
+  // are left alone.
+  void release(Bytes part) const;
 
  private:
   const std::byte* data_ = nullptr;

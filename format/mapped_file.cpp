@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "format/file.h"
+#include "format/layout.h"
 
 namespace vitrail::format {
 namespace {
@@ -54,6 +55,14 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
   return *this;
+}
+
+void MappedFile::release(Bytes part) const {
+  if (data_ == nullptr || part.data() < data_ || part.data() >= data_ + size_) return;
+  const auto begin = static_cast<std::uint64_t>(part.data() - data_), end = begin + part.size();
+  const std::uint64_t first = begin / kPage * kPage;
+  // Pages of a file that nobody writes to lose nothing: they are read again.
+  (void)::madvise(const_cast<std::byte*>(data_) + first, end - first, MADV_DONTNEED);
 }
 
 MappedFile::~MappedFile() {

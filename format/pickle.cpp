@@ -22,7 +22,7 @@ class Tree {
   // Sharing makes 2^n of n containers, so that what is copied is counted as well.
   Datum build(Id id, const std::string& name, int depth) {
     const Value& value = machine_.at(id);
-    spend(sizeof(Datum::Item) + value.text.size());
+    spend(sizeof(Datum) + value.text.size());
     switch (value.kind) {
       case Kind::none:
         return {};
@@ -66,6 +66,8 @@ class Tree {
     require_depth(depth);
     Datum::List list;
     list.tuple = value.kind == Kind::tuple;
+    spend(value.items.size() * sizeof(Datum));
+    list.items.reserve(value.items.size());
     for (const Id item : value.items)
       list.items.push_back(build(item, name, depth));
     return list;
@@ -75,6 +77,8 @@ class Tree {
     require_depth(depth);
     Datum::Dict dict;
     std::vector<std::string> names;
+    spend(value.items.size() * sizeof(Datum));
+    dict.items.reserve(value.items.size() / 2);
     for (std::size_t i = 0; i < value.items.size(); i += 2) {
       const Value& key = machine_.at(value.items[i]);
       if (key.kind != Kind::text && key.kind != Kind::integer)

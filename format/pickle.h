@@ -16,8 +16,8 @@
 namespace vitrail::format {
 
 struct PickleLimits {
-  std::size_t bytes = std::size_t{64} << 20;    // of the pickle
-  std::size_t memory = std::size_t{128} << 20;  // of the machine, and of the tree that comes out of it
+  std::size_t bytes = std::size_t{64} << 20;   // of the pickle
+  std::size_t memory = std::size_t{64} << 20;  // of the machine, and of the tree that comes out of it
   std::size_t opcodes = std::size_t{8} << 20;
   int depth = 64;  // of the tree
 };

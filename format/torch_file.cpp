@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cassert>
+#include <cstring>
 #include <exception>
 #include <mutex>
 #include <optional>
@@ -18,6 +20,7 @@ namespace {
 
 constexpr std::uint64_t kSpareBytes = std::uint64_t{64} << 20;  // for copies, besides the file's size
 constexpr unsigned kMostThreads = 8;
+constexpr std::size_t kPart = std::size_t{1} << 20;  // copied, then released
 
 std::string_view text(Bytes bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
@@ -42,20 +45,24 @@ struct TorchFile::Storage {
 };
 
 TorchFile TorchFile::open(const std::filesystem::path& path, Check check) {
-  MappedFile file(path);
-  TorchFile torch = open(file.bytes(), path.string(), check);
-  std::const_pointer_cast<Storage>(torch.storage_)->file = std::move(file);
-  return torch;
+  const auto storage = std::make_shared<Storage>();
+  storage->file = MappedFile(path);
+  storage->name = path.string();
+  return open(storage, storage->file.bytes(), check);
 }
 
-TorchFile TorchFile::open(Bytes bytes, std::string name, Check check) try {
+TorchFile TorchFile::open(Bytes bytes, std::string name, Check check) {
   const auto storage = std::make_shared<Storage>();
-  storage->name = name;
+  storage->name = std::move(name);
+  return open(storage, bytes, check);
+}
+
+TorchFile TorchFile::open(std::shared_ptr<Storage> storage, Bytes bytes, Check check) try {
   TorchParts parts;
   if (is_torch_legacy(bytes)) {
-    parts = read_torch_legacy(bytes, name);
+    parts = read_torch_legacy(bytes, storage->name);
   } else if (text(bytes).starts_with("PK")) {
-    parts = read_torch_zip(storage->zip.emplace(bytes), name);
+    parts = read_torch_zip(storage->zip.emplace(bytes), storage->name);
   } else {
     refuse_start(bytes);
   }
@@ -66,7 +73,16 @@ TorchFile TorchFile::open(Bytes bytes, std::string name, Check check) try {
   torch.root_ = std::move(parts.pickle.root);
   return torch;
 } catch (const FormatError& error) {
-  throw FormatError::within(name, error);
+  throw FormatError::within(storage->name, error);
+}
+
+void TorchFile::copy(const TensorRecord& tensor, std::span<std::byte> to) const {
+  assert(to.size() == tensor.bytes.size());
+  for (std::size_t at = 0; at < to.size(); at += kPart) {
+    const Bytes part = tensor.bytes.subspan(at, std::min(kPart, to.size() - at));
+    std::memcpy(to.data() + at, part.data(), part.size());
+    storage_->file.release(part);
+  }
 }
 
 void TorchFile::check_storages() const {
@@ -78,7 +94,7 @@ void TorchFile::check_storages() const {
   const auto work = [&] {
     for (std::size_t i; (i = next++) < zip.entries().size();) {
       try {
-        zip.check(zip.entries()[i]);
+        zip.check(zip.entries()[i], [&](Bytes part) { storage_->file.release(part); });
       } catch (const FormatError& error) {
         const std::lock_guard lock(mutex);
         damage = std::make_exception_ptr(FormatError::within(storage_->name, error));

@@ -39,9 +39,14 @@ class TorchFile {
   // With several threads. Throws FormatError naming what is damaged. Files from before torch 1.6 have no
   // CRCs.
   void check_storages() const;
+  // Into as many bytes as the tensor has. What was read leaves this process's memory, so that loading takes
+  // that of the model alone.
+  void copy(const TensorRecord& tensor, std::span<std::byte> to) const;
 
  private:
   struct Storage;
+  static TorchFile open(std::shared_ptr<Storage> storage, Bytes bytes, Check check);
+
   std::shared_ptr<const Storage> storage_;
   Datum root_;
   std::vector<TensorRecord> tensors_;

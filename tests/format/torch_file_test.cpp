@@ -6,12 +6,15 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
+#include <cerrno>
 #include <cstring>
 #include <fstream>
 #include <set>
 
 #include "format/zip.h"
 #include "tests/support/format_torch_script.h"
+#include "tests/support/hooked_files.h"
+#include "tests/support/memory.h"
 
 namespace vitrail::format {
 namespace {
@@ -52,6 +55,47 @@ TEST_CASE("every file of the corpus is read or refused for its reason") {
     CHECK((found == "ok" || found.starts_with("file")));
   }
   CHECK_FALSE(std::filesystem::exists("executed"));
+}
+
+TEST_CASE("no hostile file takes more memory than the limits allow" * doctest::skip(test::kSanitized)) {
+  constexpr std::int64_t kMost = std::int64_t{320}
+                                 << 20;  // of values, of the tree, and of the allocator's rounding
+  std::int64_t most = 0;
+  for (const test::TorchCorpusFile& file : test::torch_corpus()) {
+    const std::int64_t before = test::resident_bytes();
+    test::peak_resident_bytes();
+    (void)refusal_of(file.bytes);
+    const std::int64_t taken = test::peak_resident_bytes() - before;
+    CHECK_MESSAGE(taken <= kMost, file.name);
+    most = std::max(most, taken);
+  }
+  CHECK(most > std::int64_t{8} << 20);  // else the measurement sees nothing
+}
+
+TEST_CASE("loading takes the memory of the tensors, and at most 16 MiB" * doctest::skip(test::kSanitized)) {
+  const TemporaryFolder folder;
+  constexpr std::int64_t kFloats = 4 << 20, kTensors = 4;
+  std::vector<float> values(kFloats, 1.5F);
+  std::vector<std::vector<float>> sources(kTensors, values), copies(kTensors);
+  std::vector<TensorRecord> tensors;
+  Datum::Dict root;
+  for (std::size_t i = 0; i < kTensors; ++i) {
+    tensors.push_back(record(std::string(1, static_cast<char>('a' + i)), {kFloats}, sources[i]));
+    root.items.push_back({tensors.back().name, Datum::Tensor{i}});
+  }
+  write_torch(folder / "large.pt", root, tensors);
+  const std::int64_t before = test::resident_bytes();
+  test::peak_resident_bytes();
+  const TorchFile file = TorchFile::open(folder / "large.pt");
+  for (std::size_t i = 0; i < kTensors; ++i) {
+    copies[i].resize(kFloats);
+    file.copy(file.tensors()[i], std::as_writable_bytes(std::span(copies[i])));
+  }
+  const std::int64_t taken = test::peak_resident_bytes() - before, bytes = 4 * kFloats * kTensors;
+  CHECK(taken >= bytes);
+  CHECK(taken <= bytes + (std::int64_t{16} << 20));
+  CHECK(copies == sources);
+  CHECK(values_of(file.tensors()[0]) == sources[0]);  // it can be read again
 }
 
 TEST_CASE("making the corpus again gives the files in the repository") {
@@ -206,6 +250,37 @@ TEST_CASE("large tensors go through whole pages, and each is reported once it wa
     CHECK(consumed == std::vector<std::string>{"a"});
     CHECK(values_of(TorchFile::open(folder / "file.pt").tensors()[0]) == values);
   }
+}
+
+TEST_CASE("when a call of the file system fails, the old file or the new one stands there, whole") {
+  const TemporaryFolder folder(test::fast_folder());
+  const std::vector<float> before{1, 2}, after(3000, 3);
+  const auto save = [&](const std::vector<float>& values, FileSystem* files) {
+    const std::vector<TensorRecord> tensors = {record("a", {std::ssize(values)}, values)};
+    write_torch(folder / "a.pt", tree_of(1), tensors, {.files = files});
+  };
+  int failures = 0;
+  for (int failing = 1;; ++failing) {
+    CAPTURE(failing);
+    save(before, nullptr);
+    int calls = 0;
+    test::HookedFiles files([&](test::FileCall, std::size_t) -> test::CallFate {
+      if (++calls < failing) return {};
+      return {.result = -EIO};  // and from then on for good
+    });
+    bool failed = false;
+    try {
+      save(after, &files);
+    } catch (const FileError&) {
+      failed = true;
+      ++failures;
+    }
+    const std::vector<float> found = values_of(TorchFile::open(folder / "a.pt").tensors()[0]);
+    CHECK((found == before || found == after));
+    if (!failed) CHECK(found == after);
+    if (calls < failing) break;
+  }
+  CHECK(failures > 5);
 }
 
 TEST_CASE("what torch does not have is not written") {

@@ -4,10 +4,14 @@
 #include "format/zip.h"
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cstring>
 
+#include "format/file.h"
 #include "tests/support/format_file.h"
 
 namespace vitrail::format {
@@ -244,6 +248,62 @@ TEST_CASE("no truncation and no flipped bit gets through unseen, or crashes") {
         FAIL(fmt::format("bit {} is not missed", bit));
     }
   }
+}
+
+// More zeros than there is memory: pages that are never written to.
+class Zeros {
+ public:
+  explicit Zeros(std::size_t bytes)
+      : data_(::mmap(nullptr, bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)),
+        bytes_(bytes) {
+    REQUIRE(data_ != MAP_FAILED);
+  }
+  ~Zeros() { ::munmap(data_, bytes_); }
+  Zeros(const Zeros&) = delete;
+  Zeros& operator=(const Zeros&) = delete;
+  Bytes bytes() const { return {static_cast<const std::byte*>(data_), bytes_}; }
+  bool has(Bytes part) const {
+    return part.data() >= bytes().data() && part.data() < bytes().data() + bytes_;
+  }
+
+ private:
+  void* data_;
+  std::size_t bytes_;
+};
+
+TEST_CASE("records above 4 GiB, and those behind them, have zip64 numbers where torch has them") {
+  const Zeros zeros((std::size_t{1} << 32) + 12);
+  const test::TemporaryFolder folder;
+  const auto path = folder / "sparse.pt";
+  const int descriptor = ::open(path.c_str(), O_CREAT | O_WRONLY, 0600);
+  std::uint64_t at = 0;
+  ZipWriter writer([&](Bytes part) {
+    if (!zeros.has(part))
+      REQUIRE(::pwrite(descriptor, part.data(), part.size(), static_cast<off_t>(at)) == std::ssize(part));
+    at += part.size();
+  });
+  writer.add("archive/data/0", zeros.bytes());
+  writer.add("archive/data/1", bytes_of("hello"));
+  writer.add("archive/version", bytes_of("3\n"));
+  writer.finish();
+  ::close(descriptor);
+  CHECK(at == writer.bytes());
+  const MappedFile file(path);
+  const ZipReader reader(file.bytes());
+  REQUIRE(reader.entries().size() == 3);
+  const ZipEntry &large = reader.entries()[0], &small = reader.entries()[1];
+  CHECK(large.size == zeros.bytes().size());
+  CHECK(large.offset % 64 == 0);
+  CHECK(text_of(reader.stored(small)) == "hello");
+  reader.check(small);
+  CHECK(small.offset % 64 == 0);
+  // torch: the local block has both sizes, or the header's place alone; descriptors are of 64 bits.
+  CHECK(text_of(file.bytes().subspan(30 + 14, 4)) == std::string("\1\0\x10\0", 4));
+  CHECK(get<std::uint64_t>(file.bytes(), 30 + 14 + 4) == large.size);
+  CHECK(text_of(file.bytes().subspan(small.header + 30 + 14, 4)) == std::string("\1\0\x08\0", 4));
+  CHECK(get<std::uint64_t>(file.bytes(), small.header + 30 + 14 + 4) == small.header);
+  CHECK(small.header == large.offset + large.size + 24);
+  CHECK(reader.entries()[2].header == small.offset + 5 + 24);
 }
 
 }  // namespace

@@ -98,12 +98,12 @@ void add_bombs(Corpus& corpus) {
   doubled.op(']').put(0).op('\x85');
   for (int i = 0; i < 40; ++i)
     doubled.put(static_cast<std::uint8_t>(i)).get(static_cast<std::uint8_t>(i)).op('\x86');
-  corpus.pickle("memo-bomb", doubled, "more than 128 MiB when they are laid out");
+  corpus.pickle("memo-bomb", doubled, "more than 64 MiB when they are laid out");
   PickleScript repeated;
   repeated.op(']').op('(').text(std::string(16'000, 'x')).put(1);
   for (int i = 0; i < 9'000; ++i)
     repeated.get(1);
-  corpus.pickle("text-bomb", repeated.op('e'), "more than 128 MiB when they are laid out");
+  corpus.pickle("text-bomb", repeated.op('e'), "more than 64 MiB when they are laid out");
   corpus.pickle("contains-itself", PickleScript().op(']').put(0).get(0).op('a'), "nested deeper than 64");
   corpus.pickle("deep", PickleScript().raw(std::string(100, ']')).raw(std::string(99, 'a')),
                 "nested deeper than 64");
