@@ -10,6 +10,7 @@
 #include "engine/error.h"
 #include "format/file.h"
 #include "onnx_export/metadata.h"
+#include "onnx_export/self_test.h"
 #include "onnx_export/vit_graph.h"
 
 namespace vitrail::onnx_export {
@@ -76,6 +77,7 @@ ExportResult export_vit(const std::filesystem::path& path, const Model& model, B
   require_computed_dtype(model);
   Graph graph = build_vit(model, backend);
   add_metadata(graph, model);
+  add_self_test(graph, model, backend);
   onnx::checker::check_model(graph.model());
 
   const std::uint64_t bytes = graph.model().ByteSizeLong();

@@ -182,15 +182,31 @@ ModelParts ModelParts::open(const std::filesystem::path& path, const Limits& lim
   return parts;
 }
 
+// All but the elements is copied, field by field, so that the weights are never there twice.
 ModelParts ModelParts::of(const onnx::ModelProto& model) {
   ModelParts parts;
-  parts.skeleton = model;
-  onnx::GraphProto& graph = *parts.skeleton.mutable_graph();
-  for (int i = 0; i < graph.initializer_size(); ++i) {
-    const onnx::TensorProto& whole = model.graph().initializer(i);
-    onnx::TensorProto& tensor = *graph.mutable_initializer(i);
+  onnx::ModelProto& to = parts.skeleton;
+  to.set_ir_version(model.ir_version());
+  *to.mutable_opset_import() = model.opset_import();
+  if (model.has_producer_name()) to.set_producer_name(model.producer_name());
+  if (model.has_producer_version()) to.set_producer_version(model.producer_version());
+  if (model.has_domain()) to.set_domain(model.domain());
+  if (model.has_model_version()) to.set_model_version(model.model_version());
+  if (model.has_doc_string()) to.set_doc_string(model.doc_string());
+  *to.mutable_metadata_props() = model.metadata_props();
+  onnx::GraphProto& graph = *to.mutable_graph();
+  *graph.mutable_node() = model.graph().node();
+  if (model.graph().has_name()) graph.set_name(model.graph().name());
+  if (model.graph().has_doc_string()) graph.set_doc_string(model.graph().doc_string());
+  *graph.mutable_input() = model.graph().input();
+  *graph.mutable_output() = model.graph().output();
+  *graph.mutable_value_info() = model.graph().value_info();
+  for (const onnx::TensorProto& whole : model.graph().initializer()) {
+    onnx::TensorProto& tensor = *graph.add_initializer();
+    *tensor.mutable_dims() = whole.dims();
+    tensor.set_data_type(whole.data_type());
+    tensor.set_name(whole.name());
     parts.add_constant(tensor, std::as_bytes(std::span(whole.raw_data())), whole.has_raw_data(), {});
-    tensor.clear_raw_data();
   }
   return parts;
 }
@@ -216,7 +232,7 @@ std::string ModelParts::content_hash(const std::string& but) const {
     google::protobuf::io::StringOutputStream stream(&text);
     google::protobuf::io::CodedOutputStream out(&stream);
     out.SetSerializationDeterministic(true);
-    rest.SerializeWithCachedSizes(&out);
+    rest.SerializeToCodedStream(&out);
   }
   hasher.add(std::as_bytes(std::span(text)));
   return format::to_hex(hasher.take());

@@ -146,6 +146,11 @@ SelfTest interpreted_self_test(const reference::ModelParts& parts, reference::Pr
   return test;
 }
 
+void add_self_test(Graph& graph, const Model& model, Backend& backend) {
+  graph.metadata(kSelfTestKey, engine_self_test(model, backend, 1, kToleranceF32).text());
+  graph.metadata(kHashKey, reference::ModelParts::of(graph.model()).content_hash(kHashKey));
+}
+
 double Deviation::distance() const {
   const double distance = std::abs(found - expected);
   return std::isfinite(distance) ? distance : std::numeric_limits<double>::infinity();

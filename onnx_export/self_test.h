@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/model_io.h"
+#include "onnx_export/graph.h"
 #include "onnx_export/interpreter.h"
 
 namespace vitrail::onnx_export {
@@ -45,6 +46,10 @@ SelfTest engine_self_test(const Model& model, Backend& backend, std::int64_t bat
 // `shape` where it is given. Indices are left out where the tolerance lets numbers change places.
 SelfTest interpreted_self_test(const reference::ModelParts& parts, reference::Products& products,
                                double tolerance, const reference::Dims& shape = {});
+
+// Gives a finished graph, whose other metadata are there already, its self-test and its hash. Expected are
+// the engine's own logits where the graph is in f32 and ends in them, else what the interpreter computes.
+void add_self_test(Graph& graph, const Model& model, Backend& backend);
 
 // Tolerances by what the weights and activations are in.
 inline constexpr double kToleranceF32 = 2e-5, kToleranceF16 = 1e-2, kToleranceInt8 = 5e-2;

@@ -1,0 +1,231 @@
+#include "onnx_export/verify_onnx.h"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <fstream>
+
+#include "format/error.h"
+#include "onnx_export/export_vit.h"
+#include "tests/support/export_model.h"
+#include "tests/support/temporary_folder.h"
+
+namespace vitrail::onnx_export {
+namespace {
+
+using format::FormatError;
+using reference::ModelParts;
+
+std::string read(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+// An exported file of a few kilobytes, in memory.
+struct SmallFile {
+  test::TemporaryFolder folder;
+  std::unique_ptr<Backend> backend = make_backend("cpu", {.threads = 1});
+  std::unique_ptr<reference::Products> products = reference::plain_products();
+  std::string bytes;
+
+  SmallFile() {
+    VitConfig config = test::tiny_config();
+    config.depth = 1;
+    export_vit(folder / "m.onnx", test::export_model(*backend, config), *backend);
+    bytes = read(folder / "m.onnx");
+  }
+  OnnxReport verify(const std::string& file) const {
+    const reference::Limits small{.memory = 64 << 20, .work = 1 << 26, .structure = 1 << 20};
+    const ModelParts parts = ModelParts::of(std::as_bytes(std::span(file)), {}, small);
+    return verify_onnx(parts, *products, small);
+  }
+  onnx::ModelProto message() const {
+    onnx::ModelProto model;
+    REQUIRE(model.ParseFromString(bytes));
+    return model;
+  }
+  // After a change, with a hash that is right again, where the file can be taken apart at all.
+  static std::string rehashed(onnx::ModelProto model) {
+    const std::string before = model.SerializeAsString();
+    for (onnx::StringStringEntryProto& entry : *model.mutable_metadata_props()) {
+      if (entry.key() != kHashKey) continue;
+      try {
+        entry.set_value(ModelParts::of(std::as_bytes(std::span(before)), {}).content_hash(kHashKey));
+      } catch (const FormatError&) {
+      }
+    }
+    return model.SerializeAsString();
+  }
+};
+
+TEST_CASE("an exported file of every switch proves itself") {
+  const test::TemporaryFolder folder;
+  const auto backend = make_backend("cpu", {.threads = 1});
+  for (const test::NamedConfig& named : test::switch_configs()) {
+    CAPTURE(named.name);
+    export_vit(folder / "m.onnx", test::export_model(*backend, named.config), *backend);
+    const OnnxReport report = verify_onnx(folder / "m.onnx", *backend);
+    CHECK(report.hashed);
+    CHECK(report.official);
+    CHECK(report.opset == 17);
+    CHECK(report.bytes == std::filesystem::file_size(folder / "m.onnx"));
+    REQUIRE(report.deviation);
+    CHECK_MESSAGE(report.deviation->within(), report.deviation->text());
+  }
+}
+
+TEST_CASE("a file cut off anywhere is refused") {
+  const SmallFile file;
+  for (std::size_t size = 0; size < file.bytes.size(); ++size) {
+    CAPTURE(size);
+    CHECK_THROWS_AS(file.verify(file.bytes.substr(0, size)), FormatError);
+  }
+}
+
+TEST_CASE("every flipped bit is found, of structure, metadata and weights") {
+  const SmallFile file;
+  REQUIRE(file.verify(file.bytes).deviation->within());
+  std::string damaged = file.bytes;
+  // All eight bits of every 7th byte: 7 has no divisor in common with the sizes of elements.
+  for (std::size_t at = 0; at < damaged.size(); at += 7) {
+    for (int bit = 0; bit < 8; ++bit) {
+      CAPTURE(at);
+      CAPTURE(bit);
+      damaged[at] = static_cast<char>(damaged[at] ^ (1 << bit));
+      CHECK_THROWS_AS(file.verify(damaged), FormatError);
+      damaged[at] = file.bytes[at];
+    }
+  }
+}
+
+TEST_CASE("a weight that was changed on purpose, hash and all, is found by the self-test") {
+  const SmallFile file;
+  int found = 0, weights = 0;
+  const onnx::ModelProto whole = file.message();
+  for (int i = 0; i < whole.graph().initializer_size(); ++i) {
+    if (whole.graph().initializer(i).data_type() != onnx::TensorProto_DataType_FLOAT) continue;
+    onnx::ModelProto model = whole;
+    std::string& raw = *model.mutable_graph()->mutable_initializer(i)->mutable_raw_data();
+    raw[3] = static_cast<char>(raw[3] ^ 0x04);  // its exponent: larger or smaller by 2^8
+    const OnnxReport report = file.verify(SmallFile::rehashed(model));
+    ++weights;
+    if (report.deviation->within()) continue;
+    ++found;
+    CHECK(report.deviation->output == "logits");
+    CHECK(report.deviation->distance() > report.deviation->limit);
+  }
+  CHECK(weights > 15);
+  // The key's bias adds the same to all scores of a row; else every first weight reaches the logits.
+  CHECK(found >= weights - 1);
+}
+
+TEST_CASE("the order in which another program writes the fields changes nothing") {
+  const SmallFile file;
+  onnx::ModelProto model = file.message();
+  onnx::ModelProto only_graph;
+  only_graph.mutable_graph()->Swap(model.mutable_graph());
+  model.clear_graph();
+  CHECK(file.verify(only_graph.SerializeAsString() + model.SerializeAsString()).hashed);
+}
+
+TEST_CASE("another program's file without self-test and hash is checked, and says so") {
+  const SmallFile file;
+  onnx::ModelProto model = file.message();
+  onnx::ModelProto bare = model;
+  bare.clear_metadata_props();
+  CHECK_THROWS_AS(file.verify(bare.SerializeAsString()), FormatError);  // no file of ours is without
+  bare.set_producer_name("somebody");
+  const OnnxReport report = file.verify(bare.SerializeAsString());
+  CHECK_FALSE(report.hashed);
+  CHECK_FALSE(report.deviation);
+  // One of the two alone is damage.
+  for (int i = 0; i < model.metadata_props_size(); ++i) {
+    const std::string key = model.metadata_props(i).key();
+    if (key != kHashKey && key != kSelfTestKey) continue;
+    onnx::ModelProto half = model;
+    half.mutable_metadata_props()->DeleteSubrange(i, 1);
+    CHECK_THROWS_AS(file.verify(half.SerializeAsString()), FormatError);
+  }
+}
+
+// A change, and part of the message that it must lead to.
+struct Case {
+  const char* message;
+  void (*change)(onnx::ModelProto& model);
+};
+
+onnx::NodeProto& node(onnx::ModelProto& model, const std::string& op) {
+  for (onnx::NodeProto& node : *model.mutable_graph()->mutable_node()) {
+    if (node.op_type() == op) return node;
+  }
+  FAIL("no node is a " << op);
+  return *model.mutable_graph()->mutable_node(0);
+}
+
+const Case kCases[] = {
+    {"computes no such operator", [](onnx::ModelProto& m) { node(m, "Softmax").set_op_type("Gather"); }},
+    {"(com.example Softmax)", [](onnx::ModelProto& m) { node(m, "Softmax").set_domain("com.example"); }},
+    {"asks for 'nothing', which nothing before it computes",
+     [](onnx::ModelProto& m) { node(m, "Softmax").set_input(0, "nothing"); }},
+    {"which nothing before it computes",  // a cycle
+     [](onnx::ModelProto& m) {
+       node(m, "Conv").set_input(0, m.graph().node(m.graph().node_size() - 2).output(0));
+     }},
+    {"is given twice",
+     [](onnx::ModelProto& m) { node(m, "Softmax").set_output(0, m.graph().node(0).output(0)); }},
+    {"attribute 'axis' is of another type",
+     [](onnx::ModelProto& m) {
+       node(m, "Softmax").mutable_attribute(0)->set_type(onnx::AttributeProto_AttributeType_FLOAT);
+     }},
+    {"axis 9 of a tensor", [](onnx::ModelProto& m) { node(m, "Softmax").mutable_attribute(0)->set_i(9); }},
+    {"is none of its operator",
+     [](onnx::ModelProto& m) { node(m, "Softmax").mutable_attribute(0)->set_name("axes"); }},
+    {"expected 2 to 2 inputs, found 1",
+     [](onnx::ModelProto& m) { node(m, "MatMul").mutable_input()->RemoveLast(); }},
+    {"the file declares float32",
+     [](onnx::ModelProto& m) {
+       auto& shape =
+           *m.mutable_graph()->mutable_value_info(0)->mutable_type()->mutable_tensor_type()->mutable_shape();
+       shape.mutable_dim(1)->set_dim_value(77);
+     }},
+    {"expected opset 13 to 24, found 99",
+     [](onnx::ModelProto& m) { m.mutable_opset_import(0)->set_version(99); }},
+    {"expected an IR version", [](onnx::ModelProto& m) { m.set_ir_version(3); }},
+    {"bytes for float32",
+     [](onnx::ModelProto& m) { m.mutable_graph()->mutable_initializer(0)->mutable_raw_data()->pop_back(); }},
+    {"found element type 16",
+     [](onnx::ModelProto& m) { m.mutable_graph()->mutable_initializer(0)->set_data_type(16); }},
+    {"expected extents from 1",
+     [](onnx::ModelProto& m) { m.mutable_graph()->mutable_initializer(0)->set_dims(0, -4); }},
+    {"without functions", [](onnx::ModelProto& m) { m.add_functions()->set_name("f"); }},
+    {"the self-test knows an output 'logits', the graph has none",
+     [](onnx::ModelProto& m) {
+       m.mutable_graph()->mutable_output(0)->set_name("classes");
+       m.mutable_graph()->mutable_node(m.graph().node_size() - 1)->set_output(0, "classes");
+     }},
+    {"expects a graph whose one input is 'images'",
+     [](onnx::ModelProto& m) {
+       m.mutable_graph()->mutable_input(0)->set_name("pictures");
+       node(m, "Conv").set_input(0, "pictures");
+     }},
+};
+
+TEST_CASE("what is wrong is named") {
+  const SmallFile file;
+  for (const Case& wrong : kCases) {
+    onnx::ModelProto model = file.message();
+    wrong.change(model);
+    std::string message = "nothing was refused";
+    try {
+      file.verify(SmallFile::rehashed(model));
+    } catch (const FormatError& error) {
+      message = error.what();
+    }
+    CAPTURE(message);
+    CAPTURE(wrong.message);
+    CHECK((message.find(wrong.message) != std::string::npos));
+  }
+}
+
+}  // namespace
+}  // namespace vitrail::onnx_export
