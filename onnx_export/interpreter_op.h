@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "onnx_export/interpreter_tensor.h"
+#include "onnx_export/ops.h"
 #include "onnx_export/products.h"
 
 namespace vitrail::onnx_export::reference {
@@ -23,7 +24,7 @@ struct AttributeRule {
 
 // Every node is checked against its rule when the graph is loaded.
 struct Op {
-  const char* domain;  // "" or "com.microsoft"
+  std::string_view domain;  // "" or kMicrosoft
   const char* name;
   std::int64_t since;  // the first opset of its domain with the semantics computed here
   int min_inputs, max_inputs, max_outputs;
@@ -31,7 +32,6 @@ struct Op {
   void (*run)(NodeRun&);
 };
 
-inline constexpr const char* kMicrosoft = "com.microsoft";
 inline constexpr auto kInt = onnx::AttributeProto_AttributeType_INT;
 inline constexpr auto kInts = onnx::AttributeProto_AttributeType_INTS;
 inline constexpr auto kFloat = onnx::AttributeProto_AttributeType_FLOAT;

@@ -214,4 +214,21 @@ Tensor decode_tensor(const std::shared_ptr<Budget>& budget, Type type, Dims dims
   return tensor;
 }
 
+std::vector<std::byte> encode_tensor(const Tensor& tensor) {
+  const auto count = static_cast<std::size_t>(tensor.count());
+  std::vector<std::byte> bytes(count * size_of(tensor.type));
+  for (std::size_t i = 0; i < count; ++i) {
+    std::byte* to = bytes.data() + i * size_of(tensor.type);
+    if (tensor.type == Type::f32) {
+      std::memcpy(to, tensor.floats() + i, 4);
+    } else if (tensor.type == Type::f16) {
+      const std::uint16_t half = float_to_f16(tensor.floats()[i]);
+      std::memcpy(to, &half, 2);
+    } else {
+      std::memcpy(to, tensor.whole() + i, size_of(tensor.type));  // little-endian
+    }
+  }
+  return bytes;
+}
+
 }  // namespace vitrail::onnx_export::reference

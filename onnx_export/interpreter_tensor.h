@@ -93,4 +93,7 @@ Tensor make_tensor(const std::shared_ptr<Budget>& budget, Type type, Dims dims, 
 Tensor decode_tensor(const std::shared_ptr<Budget>& budget, Type type, Dims dims, format::Bytes bytes,
                      const std::string& what);
 
+// And back.
+std::vector<std::byte> encode_tensor(const Tensor& tensor);
+
 }  // namespace vitrail::onnx_export::reference

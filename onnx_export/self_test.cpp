@@ -6,7 +6,6 @@
 #include <cmath>
 #include <limits>
 
-#include "engine/evaluate.h"
 #include "format/error.h"
 #include "kernels/random.h"
 
@@ -31,7 +30,9 @@ std::int64_t step_for(std::int64_t count) {
   return ((count + kMostValues - 1) / kMostValues) | 1;
 }
 
-SelfTest::Output sampled(const std::string& name, const Tensor& tensor) {
+}  // namespace
+
+SelfTest::Output SelfTest::sampled(const std::string& name, const Tensor& tensor) {
   SelfTest::Output output{.name = name, .shape = tensor.dims, .step = step_for(tensor.count()), .values = {}};
   for (std::int64_t i = 0; i < tensor.count(); i += output.step) {
     output.values.push_back(tensor.at(i));
@@ -43,6 +44,8 @@ SelfTest::Output sampled(const std::string& name, const Tensor& tensor) {
   }
   return output;
 }
+
+namespace {
 
 Dims index_of(std::int64_t element, const Dims& shape) {
   Dims index(shape.size(), 0);
@@ -109,23 +112,6 @@ Tensor self_test_input(const SelfTest& test, Type type, const std::shared_ptr<re
   return tensor;
 }
 
-SelfTest engine_self_test(const Model& model, Backend& backend, std::int64_t batch, double tolerance) {
-  const VitConfig& config = model.config;
-  SelfTest test{.seed = 1,
-                .input = "images",
-                .shape = {batch, config.in_chans, config.img_size, config.img_size},
-                .tolerance = tolerance,
-                .outputs = {}};
-  const auto count = static_cast<std::size_t>(batch * config.in_chans * config.img_size * config.img_size);
-  const std::vector<float> logits =
-      Classifier(backend, config, model.params, batch).logits(self_test_floats(test.seed, count));
-  const auto budget = std::make_shared<reference::Budget>(reference::Limits{});
-  Tensor tensor = make_tensor(budget, Type::f32, {batch, config.num_classes}, "logits");
-  tensor.elements->floats = logits;
-  test.outputs.push_back(sampled("logits", tensor));
-  return test;
-}
-
 SelfTest interpreted_self_test(const reference::ModelParts& parts, reference::Products& products,
                                double tolerance, const Dims& shape) {
   const reference::Graph graph(parts);
@@ -141,14 +127,9 @@ SelfTest interpreted_self_test(const reference::ModelParts& parts, reference::Pr
       graph.run({self_test_input(test, input.type, budget)}, products, budget);
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     if (is_float(outputs[i].type) || tolerance <= kToleranceF32)
-      test.outputs.push_back(sampled(graph.outputs()[i].name, outputs[i]));
+      test.outputs.push_back(SelfTest::sampled(graph.outputs()[i].name, outputs[i]));
   }
   return test;
-}
-
-void add_self_test(Graph& graph, const Model& model, Backend& backend) {
-  graph.metadata(kSelfTestKey, engine_self_test(model, backend, 1, kToleranceF32).text());
-  graph.metadata(kHashKey, reference::ModelParts::of(graph.model()).content_hash(kHashKey));
 }
 
 double Deviation::distance() const {

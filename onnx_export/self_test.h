@@ -29,6 +29,8 @@ struct SelfTest {
   double tolerance = 0;
   std::vector<Output> outputs;
 
+  // A part of a tensor of any size. Throws FormatError where it is not finite.
+  static Output sampled(const std::string& name, const reference::Tensor& tensor);
   std::string text() const;  // JSON
   // Throws FormatError for what is no such text.
   static SelfTest parse(const std::string& text);

@@ -1,9 +1,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "engine/app/commands.h"
 #include "engine/app/foreign.h"
+#include "engine/app/onnx_files.h"
 #include "engine/app/run_folder.h"
 #include "engine/app/stopwatch.h"
 #include "engine/app/text.h"
@@ -21,12 +23,16 @@ constexpr const char* kExamples =
     "Examples:\n"
     "  vitrail verify model.vitrail                head, metadata and structure: a matter of milliseconds\n"
     "  vitrail verify --full model.vitrail         every byte against its hash\n"
-    "  vitrail verify --full runs/*                all checkpoints of all runs\n\n"
+    "  vitrail verify --full runs/*                all checkpoints of all runs\n"
+    "  vitrail verify model.onnx                   its hash, graph and self-test, in a small interpreter\n"
+    "  vitrail verify model.onnx --runtime onnxruntime\n\n"
     "Of a folder, all checkpoints of the run, or all .vitrail files in it; of an index, its shards too. "
     "Damage is named by file, tensor, "
     "role, "
     "chunk\n"
-    "and elements, with the rule of format/SPEC.md in brackets. Exit code 4 when any file is damaged.";
+    "and elements, with the rule of format/SPEC.md in brackets. Exit code 4 when any file is damaged, or an "
+    "ONNX\n"
+    "file fails its self-test; 1 when one carries none.";
 
 constexpr double kSlow = 2;         // seconds
 constexpr std::size_t kShown = 20;  // damaged places of one file; --json has all
@@ -34,6 +40,7 @@ constexpr std::size_t kShown = 20;  // damaged places of one file; --json has al
 struct VerifyOptions {
   std::vector<std::string> files;
   bool full = false, json = false;
+  std::string runtime = "reference", library;  // of ONNX files
 };
 
 struct FileReport {
@@ -166,54 +173,93 @@ void show(Console& console, const FileReport& report, bool full) {
     console.row("", fmt::format("… and {} places more; --json names all", report.damage.size() - kShown));
 }
 
-ExitCode outcome(Console& console, const std::vector<FileReport>& reports) {
-  const auto damaged = std::count_if(reports.begin(), reports.end(),
-                                     [](const FileReport& r) { return !r.whole() && !r.unreadable; });
-  const auto unread =
-      std::count_if(reports.begin(), reports.end(), [](const FileReport& r) { return r.unreadable; });
-  if (damaged > 0) {
+// How many files ended how.
+struct Counts {
+  std::size_t files = 0, damaged = 0, unread = 0, unproven = 0;
+  bool damaged_vitrail = false;
+
+  void add(const FileReport& report) {
+    ++files;
+    unread += report.unreadable ? 1 : 0;
+    if (report.whole() || report.unreadable) return;
+    ++damaged;
+    damaged_vitrail = true;
+  }
+  void add(const OnnxFileReport& report) {
+    ++files;
+    damaged += report.proof == Proof::damaged ? 1 : 0;
+    unread += report.proof == Proof::unreadable ? 1 : 0;
+    unproven += report.proof == Proof::unproven ? 1 : 0;
+  }
+};
+
+ExitCode outcome(Console& console, const Counts& counts) {
+  if (counts.damaged > 0) {
     console.error(
-        fmt::format("{} of {} files {} damaged", damaged, reports.size(), damaged == 1 ? "is" : "are"),
-        "'vitrail rescue FILE -o OUT' saves what is whole; 'vitrail resume RUN' goes on from the checkpoint "
-        "before");
+        fmt::format("{} of {} files {} damaged", counts.damaged, counts.files,
+                    counts.damaged == 1 ? "is" : "are"),
+        counts.damaged_vitrail
+            ? "'vitrail rescue FILE -o OUT' saves what is whole; 'vitrail resume RUN' goes on from the "
+              "checkpoint before"
+            : "'vitrail export RUN --to onnx' writes an ONNX file again");
     return ExitCode::damaged;
   }
-  if (unread == 0) return ExitCode::done;
-  console.error(fmt::format("{} of {} files could not be read", unread, reports.size()), "");
+  if (counts.unread > 0) {
+    console.error(fmt::format("{} of {} files could not be read", counts.unread, counts.files), "");
+    return ExitCode::failed;
+  }
+  if (counts.unproven == 0) return ExitCode::done;
+  console.error(fmt::format("{} of {} files {} no self-test", counts.unproven, counts.files,
+                            counts.unproven == 1 ? "carries" : "carry"),
+                "'vitrail export RUN --to onnx' writes files that do");
   return ExitCode::failed;
 }
 
 ExitCode verify_command(Console& console, const VerifyOptions& options) {
   console.set_quiet(options.json);
-  std::vector<FileReport> reports;
+  Counts counts;
+  std::optional<OnnxVerifier> onnx;
   nlohmann::ordered_json files = nlohmann::ordered_json::array();
   for (const std::string& argument : options.files) {
     std::vector<fs::path> paths = files_of(argument);
     for (std::size_t i = 0; i < paths.size(); ++i) {
-      reports.push_back(verify_file(console, paths[i], options.full));
-      show(console, reports.back(), options.full);
-      files.push_back(to_json(reports.back(), options.full));
-      for (const fs::path& shard : reports.back().shards) {
+      if (is_onnx_file(paths[i])) {
+        if (!onnx) onnx.emplace(options.runtime, options.library);
+        const OnnxFileReport report = onnx->verify(paths[i]);
+        show(console, report);
+        counts.add(report);
+        files.push_back(report.json);
+        continue;
+      }
+      const FileReport report = verify_file(console, paths[i], options.full);
+      show(console, report, options.full);
+      counts.add(report);
+      files.push_back(to_json(report, options.full));
+      for (const fs::path& shard : report.shards) {
         if (std::find(paths.begin(), paths.end(), shard) == paths.end()) paths.push_back(shard);
       }
     }
   }
   if (options.json) {
-    const bool whole =
-        std::all_of(reports.begin(), reports.end(), [](const FileReport& r) { return r.whole(); });
+    const bool whole = counts.damaged + counts.unread + counts.unproven == 0;
     console.document(nlohmann::ordered_json{{"whole", whole}, {"files", files}}.dump(2));
   }
-  return outcome(console, reports);
+  return outcome(console, counts);
 }
 
 }  // namespace
 
 void add_verify(CLI::App& program, Console& console, Action& action) {
-  CLI::App* command = program.add_subcommand("verify", "Check .vitrail files for damage");
+  CLI::App* command = program.add_subcommand("verify", "Check .vitrail and ONNX files for damage");
   auto options = std::make_shared<VerifyOptions>();
-  command->add_option("files", options->files, "runs' folders or .vitrail files")->required();
+  command->add_option("files", options->files, "runs' folders, .vitrail or .onnx files")->required();
   command->add_flag("--full", options->full, "read every byte, not the head alone");
   command->add_flag("--json", options->json, "one JSON document on standard output, and nothing else there");
+  command->add_option("--runtime", options->runtime,
+                      "where an ONNX file's self-test runs: reference, or onnxruntime where its library is");
+  command->add_option(
+      "--runtime-library", options->library,
+      "that library; else $VITRAIL_ONNXRUNTIME, then libonnxruntime.so where the system looks");
   command->footer(kExamples);
   command->callback([&console, &action, options] {
     action = [&console, options] { return verify_command(console, *options); };
