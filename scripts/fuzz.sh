@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=${1:?usage: fuzz.sh SECONDS [record]}
-read -ra fuzzers <<<"${FUZZERS:-verifier message container sections safetensors npz json zip pickle}"
+read -ra fuzzers <<<"${FUZZERS:-verifier message container sections safetensors npz json zip pickle onnx}"
 
 cmake -S . -B build/fuzz -G Ninja -DCMAKE_BUILD_TYPE=Debug -DVITRAIL_FUZZ=ON -DVITRAIL_ONEDNN=OFF \
   -DCMAKE_CXX_COMPILER="${FUZZ_CXX:-clang++-14}" ${FUZZ_LAUNCHER:+-DCMAKE_CXX_COMPILER_LAUNCHER=$FUZZ_LAUNCHER} >/dev/null
@@ -18,6 +18,7 @@ for fuzzer in "${fuzzers[@]}"; do
   mkdir -p "$found"
   case $fuzzer in
     zip | pickle) seeds=(tests/corpus_torch) ;;
+    onnx) seeds=(tests/onnx_export/seeds) ;;
     *) seeds=(tests/corpus tests/museum tests/foreign) ;;
   esac
   # New inputs go to the first folder and stay from run to run; the seeds are only read.

@@ -38,3 +38,4 @@ add_fuzzer(sections ${engine}/checkpoint.cpp ${engine}/key_parse.cpp ${engine}/k
            ${engine}/sections.cpp ${engine}/train_config.cpp ${engine}/vit_config.cpp ${engine}/data/transform.cpp
            ${PROJECT_SOURCE_DIR}/kernels/backend.cpp ${PROJECT_SOURCE_DIR}/kernels/view.cpp)
 target_link_options(fuzz_sections PRIVATE -no-pie -Wl,--unresolved-symbols=ignore-all)
+include(${CMAKE_CURRENT_LIST_DIR}/../onnx_export/fuzz.cmake)
