@@ -17,7 +17,7 @@ struct Image {
 };
 
 // PNG or JPEG, told apart by content. `channels` is what the caller wants (1 to 4): grey and colour are
-// converted. JPEG's EXIF orientation is applied. Throws DataError naming what is wrong.
+// converted. The EXIF orientation is applied. Throws DataError naming what is wrong.
 Image decode_image(std::span<const std::uint8_t> bytes, std::int64_t channels);
 Image read_image(const std::filesystem::path& path, std::int64_t channels);
 

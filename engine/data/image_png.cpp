@@ -7,8 +7,10 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <string_view>
 
 #include "engine/data/image_formats.h"
+#include "engine/data/orientation.h"
 #include "engine/error.h"
 
 namespace vitrail {
@@ -65,19 +67,37 @@ void check_plausible(const spng_ihdr& ihdr, std::size_t file_size) {
                                 ihdr.height, file_size));
 }
 
-// libspng is content when the last checksum is missing, or never looks at it: the chunks must reach the end
-// chunk.
-void check_complete(std::span<const std::uint8_t> bytes) {
+// Calls chunk(type, data) for each chunk in turn until it returns true, and returns true then; false when the
+// file ends before.
+template <class Chunk>
+bool find_chunk(std::span<const std::uint8_t> bytes, const Chunk& chunk) {
   constexpr std::size_t kFrame = 12;  // length, type and checksum
   std::size_t at = 8;
   while (bytes.size() - at >= kFrame) {
     const std::size_t length = std::size_t{bytes[at]} << 24 | std::size_t{bytes[at + 1]} << 16 |
                                std::size_t{bytes[at + 2]} << 8 | bytes[at + 3];
     if (bytes.size() - at - kFrame < length) break;
-    if (std::memcmp(bytes.data() + at + 4, "IEND", 4) == 0) return;
+    const char* type = reinterpret_cast<const char*>(bytes.data() + at + 4);
+    if (chunk(std::string_view(type, 4), bytes.subspan(at + 8, length))) return true;
     at += kFrame + length;
   }
-  throw DataError("broken PNG: it is cut off before its end chunk");
+  return false;
+}
+
+// libspng is content when the last checksum is missing, or never looks at it: the chunks must reach the end
+// chunk.
+void check_complete(std::span<const std::uint8_t> bytes) {
+  if (!find_chunk(bytes, [](std::string_view type, std::span<const std::uint8_t>) { return type == "IEND"; }))
+    throw DataError("broken PNG: it is cut off before its end chunk");
+}
+
+int png_orientation(std::span<const std::uint8_t> bytes) {
+  int orientation = 1;
+  (void)find_chunk(bytes, [&](std::string_view type, std::span<const std::uint8_t> data) {
+    if (type == "eXIf") orientation = read_tiff_orientation(data);
+    return type == "eXIf" || type == "IEND";
+  });
+  return orientation;
 }
 
 }  // namespace
@@ -90,8 +110,9 @@ bool is_png(std::span<const std::uint8_t> bytes) {
 ImageHeader png_header(std::span<const std::uint8_t> bytes) {
   const Context context = open_png(bytes);
   const spng_ihdr ihdr = read_ihdr(context.get());
-  return {.width = ihdr.width,
-          .height = ihdr.height,
+  const bool swap = png_orientation(bytes) >= 5;
+  return {.width = swap ? ihdr.height : ihdr.width,
+          .height = swap ? ihdr.width : ihdr.height,
           .grey = ihdr.color_type == SPNG_COLOR_TYPE_GRAYSCALE ||
                   ihdr.color_type == SPNG_COLOR_TYPE_GRAYSCALE_ALPHA};
 }
@@ -108,7 +129,7 @@ Image decode_png(std::span<const std::uint8_t> bytes, bool alpha) {
   require(spng_decode_image(context.get(), image.pixels.data(), image.pixels.size(),
                             alpha ? SPNG_FMT_RGBA8 : SPNG_FMT_RGB8, alpha ? SPNG_DECODE_TRNS : 0));
   require(spng_decode_chunks(context.get()));  // those behind the pixels, for their checksums
-  return image;
+  return apply_orientation(std::move(image), png_orientation(bytes));
 }
 
 }  // namespace vitrail

@@ -36,7 +36,16 @@ std::optional<int> orientation_of_entry(const TiffReader& tiff, std::size_t offs
   return static_cast<int>(*value);
 }
 
-int orientation_of_tiff(Bytes bytes) {
+bool is_exif(Bytes segment) {
+  constexpr std::uint8_t kSignature[] = {'E', 'x', 'i', 'f', 0, 0};
+  return segment.size() >= 6 && std::equal(segment.begin(), segment.begin() + 6, kSignature);
+}
+
+constexpr std::uint8_t kApp1 = 0xE1, kStartOfScan = 0xDA, kEndOfImage = 0xD9;
+
+}  // namespace
+
+int read_tiff_orientation(Bytes bytes) {
   if (bytes.size() < 8) return 1;
   const bool intel = bytes[0] == 'I' && bytes[1] == 'I';
   const bool motorola = bytes[0] == 'M' && bytes[1] == 'M';
@@ -52,15 +61,6 @@ int orientation_of_tiff(Bytes bytes) {
   return 1;
 }
 
-bool is_exif(Bytes segment) {
-  constexpr std::uint8_t kSignature[] = {'E', 'x', 'i', 'f', 0, 0};
-  return segment.size() >= 6 && std::equal(segment.begin(), segment.begin() + 6, kSignature);
-}
-
-constexpr std::uint8_t kApp1 = 0xE1, kStartOfScan = 0xDA, kEndOfImage = 0xD9;
-
-}  // namespace
-
 int read_orientation(Bytes jpeg) {
   std::size_t at = 2;  // after the start-of-image marker
   while (at + 4 <= jpeg.size() && jpeg[at] == 0xFF) {
@@ -73,7 +73,7 @@ int read_orientation(Bytes jpeg) {
     const std::size_t length = static_cast<std::size_t>(jpeg[at + 2]) << 8 | jpeg[at + 3];
     if (length < 2 || jpeg.size() - at - 2 < length) return 1;
     const Bytes segment = jpeg.subspan(at + 4, length - 2);
-    if (marker == kApp1 && is_exif(segment)) return orientation_of_tiff(segment.subspan(6));
+    if (marker == kApp1 && is_exif(segment)) return read_tiff_orientation(segment.subspan(6));
     at += 2 + length;
   }
   return 1;

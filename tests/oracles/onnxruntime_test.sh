@@ -19,3 +19,14 @@ check images "$folder/data"
 "$vitrail" export "$folder/run" --to onnx -o "$folder/model.onnx"
 "$vitrail" predict "$folder/run" "$folder"/data/val/*/*.png --json >"$folder/predictions.json"
 check predict "$folder/model.onnx" "$folder/predictions.json" "$folder"/data/val/*/*.png
+
+# The files prove themselves too, in the reference interpreter and in onnxruntime by its C API.
+library=("$root"/build/oracle-venv/lib/python3*/site-packages/onnxruntime/capi/libonnxruntime.so.*)
+"$vitrail" verify "$folder/model.onnx" "$folder"/parity/*/model.onnx
+"$vitrail" verify "$folder/model.onnx" "$folder"/parity/*/model.onnx --runtime onnxruntime --runtime-library "${library[0]}"
+
+# Photographs of odd sizes, held in every way.
+photos() { "$root/build/oracle-venv/bin/python" "$root/tests/oracles/check_preprocessing.py" "$@"; }
+photos images "$folder/photos"
+"$vitrail" predict "$folder/run" "$folder"/photos/* --json >"$folder/photos.json"
+photos compare "$folder/model.onnx" "$folder/photos.json" "$folder/photos"

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "engine/data/image_formats.h"
+#include "engine/data/orientation.h"
 #include "engine/error.h"
 #include "tests/support/data_files.h"
 #include "tests/support/temporary_folder.h"
@@ -142,6 +143,32 @@ Bytes resized_header(std::uint32_t width, std::uint32_t height) {
   put32(bytes, 20, height);
   put32(bytes, 29, crc_of(std::span(bytes).subspan(12, 17)));
   return bytes;
+}
+
+// rgb.png with an eXIf chunk behind its header.
+Bytes with_orientation(std::uint8_t orientation) {
+  Bytes bytes = test::read_bytes(test::fixture("rgb.png"));
+  Bytes chunk(12 + 26, 0);
+  const Bytes tiff{'M', 'M', 0, 42, 0, 0, 0, 8, 0, 1, 1, 0x12, 0, 3, 0, 0, 0, 1, 0, orientation, 0, 0};
+  put32(chunk, 0, 26);
+  std::copy_n("eXIf", 4, chunk.begin() + 4);
+  std::copy(tiff.begin(), tiff.end(), chunk.begin() + 8);
+  put32(chunk, 34, crc_of(std::span(chunk).subspan(4, 30)));
+  bytes.insert(bytes.begin() + 33, chunk.begin(), chunk.end());
+  return bytes;
+}
+
+TEST_CASE("a PNG is turned as its eXIf chunk says, and its header tells of it") {
+  const Image upright = decode_image(test::read_bytes(test::fixture("rgb.png")), 3);
+  for (std::uint8_t orientation = 1; orientation <= 8; ++orientation) {
+    CAPTURE(int{orientation});
+    const Bytes bytes = with_orientation(orientation);
+    const Image image = decode_image(bytes, 3), expected = apply_orientation(upright, orientation);
+    CHECK(image.pixels == expected.pixels);
+    CHECK(image.width == expected.width);
+    CHECK(image_header(bytes).width == expected.width);
+    CHECK(image_header(bytes).height == expected.height);
+  }
 }
 
 TEST_CASE("small files that claim to be huge are refused before memory is taken") {
