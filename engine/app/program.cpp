@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <csignal>
 
 #include "engine/app/commands.h"
 #include "engine/app/platform.h"
@@ -63,6 +64,7 @@ ExitCode parse_failure(const CLI::App& program, Console& console, const CLI::Par
 }  // namespace
 
 ExitCode run_program(int argc, const char* const* argv) {
+  std::signal(SIGXFSZ, SIG_IGN);  // beyond a limit on files a write fails, and says so
   Console console(detect_console());
   CLI::App program("Trains Vision Transformers: from images to a model, and on to ONNX.", "vitrail");
   Action action;

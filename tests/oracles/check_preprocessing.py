@@ -43,7 +43,10 @@ def prepare(path, metadata):
     image = ImageOps.exif_transpose(Image.open(path)).convert({1: "L", 3: "RGB", 4: "RGBA"}[channels])
     target = int(size / float(metadata["crop_pct"]))
     short = min(image.size)
-    image = image.resize([target * side // short for side in image.size], Image.Resampling[metadata["interpolation"].upper()])
+    width, height = (target * side // short for side in image.size)
+    kind = Image.Resampling[metadata["interpolation"].upper()]
+    # One axis after the other: Pillow 13 takes the vertical one first where it shrinks more, all others the horizontal.
+    image = image.resize((width, image.height), kind).resize((width, height), kind)
     left, top = (round((side - size) / 2) for side in image.size)
     pixels = np.asarray(image.crop((left, top, left + size, top + size)), np.float32).reshape(size, size, channels) / 255
     mean, std = (np.array(json.loads(metadata[key]), np.float32) for key in ("mean", "std"))
