@@ -18,6 +18,14 @@ constexpr std::int64_t kFirstIr = 4;  // initialisers need not be inputs
 constexpr std::int64_t kLastIr = 13;
 constexpr std::int64_t kMostAxes = 8;
 
+Tensor decode(const Constant& constant, const std::shared_ptr<Budget>& budget) {
+  const std::string what = fmt::format("initialiser '{}'", constant.name);
+  if (!constant.produce) return decode_tensor(budget, constant.type, constant.dims, constant.bytes, what);
+  std::vector<std::byte> bytes;
+  constant.produce([&](format::Bytes piece) { bytes.insert(bytes.end(), piece.begin(), piece.end()); });
+  return decode_tensor(budget, constant.type, constant.dims, bytes, what);
+}
+
 }  // namespace
 
 // One run: what the values hold, and what the open extents turned out to be.
@@ -174,8 +182,7 @@ void Graph::run_node(State& state, std::size_t index) const {
     if (!tensor) {
       const Constant& constant =
           parts_.constants[static_cast<std::size_t>(values_[static_cast<std::size_t>(value)].constant)];
-      tensor = decode_tensor(state.budget, constant.type, constant.dims, constant.bytes,
-                             fmt::format("initialiser '{}'", constant.name));
+      tensor = decode(constant, state.budget);
       check(state, value, *tensor);
     }
     inputs.push_back(&*tensor);

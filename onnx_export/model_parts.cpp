@@ -6,7 +6,6 @@
 
 #include <charconv>
 
-#include "format/hash.h"
 #include "onnx_export/wire.h"
 
 namespace vitrail::onnx_export::reference {
@@ -140,7 +139,8 @@ void ModelParts::add_constant(const onnx::TensorProto& tensor, Bytes raw, bool h
   Constant constant{.name = tensor.name(),
                     .type = checked_type(tensor.data_type(), what),
                     .dims = {tensor.dims().begin(), tensor.dims().end()},
-                    .bytes = raw};
+                    .bytes = raw,
+                    .produce = {}};
   if (constant.name.empty()) throw FormatError("an initialiser has no name");
   const bool outside = tensor.data_location() == onnx::TensorProto_DataLocation_EXTERNAL;
   if (has_raw == outside ||
@@ -218,11 +218,28 @@ const std::string* ModelParts::metadata(const std::string& key) const {
   return nullptr;
 }
 
+void ModelParts::append(Constant constant) {
+  onnx::TensorProto& tensor = *skeleton.mutable_graph()->add_initializer();
+  tensor.set_name(constant.name);
+  tensor.set_data_type(static_cast<int>(constant.type));
+  for (const std::int64_t extent : constant.dims)
+    tensor.add_dims(extent);
+  constants.push_back(std::move(constant));
+}
+
 std::string ModelParts::content_hash(const std::string& but) const {
-  format::Hasher128 hasher;
-  for (const Constant& constant : constants)
-    hasher.add(constant.bytes);
-  onnx::ModelProto rest = skeleton;
+  ContentHash hash;
+  for (const Constant& constant : constants) {
+    hash.add(constant.bytes);
+    if (constant.produce) constant.produce([&](Bytes piece) { hash.add(piece); });
+  }
+  return hash.take(skeleton, but);
+}
+
+// As protobuf writes the model, so that the order of fields on the disk does not count.
+std::string ContentHash::take(onnx::ModelProto rest, const std::string& but) {
+  for (onnx::TensorProto& tensor : *rest.mutable_graph()->mutable_initializer())
+    tensor.clear_raw_data();
   auto& entries = *rest.mutable_metadata_props();
   for (int i = entries.size(); i-- > 0;) {
     if (entries[i].key() == but) entries.DeleteSubrange(i, 1);
@@ -234,8 +251,8 @@ std::string ModelParts::content_hash(const std::string& but) const {
     out.SetSerializationDeterministic(true);
     rest.SerializeToCodedStream(&out);
   }
-  hasher.add(std::as_bytes(std::span(text)));
-  return format::to_hex(hasher.take());
+  hasher_.add(std::as_bytes(std::span(text)));
+  return format::to_hex(hasher_.take());
 }
 
 }  // namespace vitrail::onnx_export::reference

@@ -5,21 +5,37 @@
 #include <onnx/onnx_pb.h>
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
 
 #include "format/file.h"
+#include "format/hash.h"
 #include "onnx_export/interpreter_tensor.h"
 
 namespace vitrail::onnx_export::reference {
 
-// An initialiser. Its bytes are as many as type and extents want.
+// An initialiser. Its bytes are as many as type and extents want; of a graph that is no file yet they may
+// come from a function, which hands them to `sink` in pieces, the same ones every time.
 struct Constant {
   std::string name;
   Type type = Type::f32;
   Dims dims;
   format::Bytes bytes;
+  std::function<void(const std::function<void(format::Bytes)>& sink)> produce = {};
+};
+
+// XXH3-128 over everything in a file, for whoever writes one or reads one.
+class ContentHash {
+ public:
+  void add(format::Bytes elements) { hasher_.add(elements); }  // of all initialisers, in their order
+  // The rest: a model whose initialisers stand in it in that order; their elements do not count here, nor
+  // does the metadata named `but`. In hexadecimal.
+  std::string take(onnx::ModelProto rest, const std::string& but);
+
+ private:
+  format::Hasher128 hasher_;
 };
 
 struct ModelParts {
@@ -38,9 +54,10 @@ struct ModelParts {
   static ModelParts of(const onnx::ModelProto& model);
 
   const std::string* metadata(const std::string& key) const;  // null when there is none
-  // XXH3-128 over everything in the file, in hexadecimal: each initialiser's elements, then the skeleton as
-  // protobuf writes it, without the metadata named `but`. Another order of fields on the disk gives the same.
+  // Another order of the same fields on the disk gives the same.
   std::string content_hash(const std::string& but) const;
+  // One more initialiser, behind the others.
+  void append(Constant constant);
 
  private:
   void add_constant(const onnx::TensorProto& tensor, format::Bytes raw, bool has_raw,

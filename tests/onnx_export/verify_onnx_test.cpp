@@ -148,6 +148,28 @@ TEST_CASE("another program's file without self-test and hash is checked, and say
   }
 }
 
+TEST_CASE("weights that are made when they are asked for give the same numbers and the same hash") {
+  const SmallFile file;
+  const onnx::ModelProto whole = file.message();
+  onnx::ModelProto bare = whole;
+  bare.mutable_graph()->clear_initializer();
+  ModelParts parts = ModelParts::of(bare);
+  for (const onnx::TensorProto& tensor : whole.graph().initializer()) {
+    const auto bytes = std::as_bytes(std::span(tensor.raw_data()));
+    parts.append({.name = tensor.name(),
+                  .type = static_cast<reference::Type>(tensor.data_type()),
+                  .dims = {tensor.dims().begin(), tensor.dims().end()},
+                  .bytes = {},
+                  .produce = [bytes](const auto& sink) {
+                    sink(bytes.first(bytes.size() / 2));
+                    sink(bytes.subspan(bytes.size() / 2));
+                  }});
+  }
+  CHECK(parts.content_hash(kHashKey) == *parts.metadata(kHashKey));
+  const reference::Graph graph(parts);
+  CHECK(run_self_test(SelfTest::parse(*parts.metadata(kSelfTestKey)), graph, *file.products).within());
+}
+
 // A change, and part of the message that it must lead to.
 struct Case {
   const char* message;
