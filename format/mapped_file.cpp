@@ -4,12 +4,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
 
 #include "format/file.h"
-#include "format/layout.h"
 
 namespace vitrail::format {
 namespace {
@@ -59,10 +59,12 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
 
 void MappedFile::release(Bytes part) const {
   if (data_ == nullptr || part.data() < data_ || part.data() >= data_ + size_) return;
-  const auto begin = static_cast<std::uint64_t>(part.data() - data_), end = begin + part.size();
-  const std::uint64_t first = begin / kPage * kPage;
+  // Looking at a page maps those around it in the same 64 KiB, also such as were released before.
+  constexpr std::uintptr_t kAround = std::uintptr_t{64} << 10;
+  const auto begin = reinterpret_cast<std::uintptr_t>(part.data());
+  const std::uintptr_t first = std::max(begin / kAround * kAround, reinterpret_cast<std::uintptr_t>(data_));
   // Pages of a file that nobody writes to lose nothing: they are read again.
-  (void)::madvise(const_cast<std::byte*>(data_) + first, end - first, MADV_DONTNEED);
+  (void)::madvise(reinterpret_cast<void*>(first), begin + part.size() - first, MADV_DONTNEED);
 }
 
 MappedFile::~MappedFile() {

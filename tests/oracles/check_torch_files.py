@@ -111,9 +111,10 @@ def save_all(folder):
     for name, value, plain in cases():
         torch.save(value, folder / f"{name}.pt")
         weights[name] = plain
-        if name not in ("dtypes", "values") or not NEW:
-            torch.save(value, folder / f"legacy_{name}.pt", _use_new_zipfile_serialization=False)
-            weights[f"legacy_{name}"] = plain
+        if name == "dtypes" and NEW:  # float8 in its old form PyTorch writes, but cannot read itself
+            continue
+        torch.save(value, folder / f"legacy_{name}.pt", _use_new_zipfile_serialization=False)
+        weights[f"legacy_{name}"] = plain
     stream = io.BytesIO()
     torch.save(net().state_dict(), stream)
     (folder / "stream.pt").write_bytes(stream.getvalue())
