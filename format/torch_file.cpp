@@ -68,6 +68,7 @@ TorchFile TorchFile::open(std::shared_ptr<Storage> storage, Bytes bytes, Check c
   }
   TorchFile torch;
   torch.storage_ = storage;
+  storage->file.release(bytes);  // looking at the headers has mapped what stands around them
   if (check == Check::all) torch.check_storages();
   torch.tensors_ = torch_records(parts, bytes.size() + kSpareBytes, storage->owned);
   torch.root_ = std::move(parts.pickle.root);
