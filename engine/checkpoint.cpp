@@ -6,6 +6,7 @@
 
 #include "engine/error.h"
 #include "engine/keys.h"
+#include "engine/optimizer.h"
 #include "engine/schedule.h"
 #include "engine/sections.h"
 #include "engine/trainer.h"
@@ -20,23 +21,24 @@ using format::FormatError;
 using format::Role;
 using format::Table;
 
-// Weight-decay groups by index into the sorted names.
+// Groups by index into the sorted names: by layer where layers differ, those with weight decay first.
 Table optimizer_table(const TrainConfig& config, const TrainProgress& progress, const ParamSet& weights) {
   namespace ids = section::optimizer;
-  std::map<std::string, bool> decays;  // by name, which is the order of the file's names
+  std::map<std::string, const ParamSpec*> specs;  // by name, which is the order of the file's names
   for (const ParamTensor& tensor : weights.tensors())
-    decays[tensor.spec.name] = tensor.spec.decay;
-  std::vector<std::uint64_t> indices[2];
+    specs[tensor.spec.name] = &tensor.spec;
+  std::map<ParamGroup, std::vector<std::uint64_t>, std::greater<>> members;
   std::uint64_t index = 0;
-  for (const auto& [name, decay] : decays)
-    indices[decay ? 0 : 1].push_back(index++);
+  for (const auto& [name, spec] : specs)
+    members[group_of(*spec, config.model, config.opt)].push_back(index++);
   Table groups;
-  for (Table::Id g = 0; g < 2; ++g) {
-    Table group;
-    group.set(ids::kLrScale, 1.0);
-    group.set(ids::kWeightDecay, g == 0 ? config.opt.weight_decay : 0.0);
-    group.set(ids::kNameIndices, indices[g]);
-    groups.set(g, std::move(group));
+  Table::Id number = 0;
+  for (const auto& [group, indices] : members) {
+    Table row;
+    row.set(ids::kLrScale, group.lr_scale);
+    row.set(ids::kWeightDecay, group.weight_decay);
+    row.set(ids::kNameIndices, indices);
+    groups.set(number++, std::move(row));
   }
   Table table;
   table.set(ids::kAlgorithm, config.opt.kind == AdamKind::adamw ? "adamw" : "adam");
@@ -202,6 +204,7 @@ Table checkpoint_root(const TrainConfig& config, std::int64_t total_steps, const
   std::vector<std::string> settings = to_settings(config);
   std::erase_if(settings, [](const std::string& setting) { return setting.starts_with("save.mode="); });
   user.set(section::user::kSettings, std::move(settings));
+  if (progress.first_step > 0) user.set(section::user::kFirstStep, progress.first_step);
   root.set(section::kProducer, producer());
   root.set(section::kModel, to_table(config.model, config.dtype));
   root.set(section::kInput, to_table(config.input, data.labels));
@@ -248,6 +251,9 @@ TrainProgress load_checkpoint(const std::filesystem::path& path, Backend& backen
   }
   progress.step_loss = order.f64(ids::kStepLoss, "loss of the step");
   progress.epoch_loss = order.f64(ids::kEpochLoss, "loss of the epoch");
+  const Table& user = file.root().table(section::kUser, "user");
+  if (user.has(section::user::kFirstStep))
+    progress.first_step = user.i64(section::user::kFirstStep, "first step");
   progress.history = history_from(file.root().table(section::kHistory, "history"));
   load_tensors(file, Role::parameter, backend, tensors.weights);
   load_tensors(file, Role::first_moment, backend, tensors.first_moment);

@@ -72,6 +72,8 @@ Key choice(std::string name, Field field, std::initializer_list<Value> values, s
           }};
 }
 
+// The rows of `init`, `init.*` and `resume_from`.
+void add_init_keys(std::vector<Key>& rows);
 // The rows of `model` and `model.*`.
 void add_model_keys(std::vector<Key>& rows);
 

@@ -66,6 +66,10 @@ void add_optimizer_keys(std::vector<Key>& rows) {
       number("opt.lr", VITRAIL_FIELD(opt.lr), kPositive, "learning rate at the top of the schedule"));
   rows.push_back(number("opt.weight_decay", VITRAIL_FIELD(opt.weight_decay), kNotNegative,
                         "of matrices; not of biases, norms, tokens and position embedding"));
+  rows.push_back(switched("opt.decay_all", VITRAIL_FIELD(opt.decay_all),
+                          "weight decay of every parameter, as PyTorch's AdamW with one group"));
+  rows.push_back(number("opt.layer_decay", VITRAIL_FIELD(opt.layer_decay), kShareAboveZero,
+                        "factor of the learning rate from each layer to the one before it; 1: none"));
   rows.push_back(number("opt.beta1", VITRAIL_FIELD(opt.beta1), kRate, "decay of the first moment"));
   rows.push_back(number("opt.beta2", VITRAIL_FIELD(opt.beta2), kRate, "decay of the second moment"));
   rows.push_back(
@@ -132,6 +136,7 @@ void add_image_keys(std::vector<Key>& rows) {
 std::vector<Key> make_table() {
   std::vector<Key> rows;
   add_run_keys(rows);
+  add_init_keys(rows);
   add_optimizer_keys(rows);
   add_schedule_keys(rows);
   add_upkeep_keys(rows);

@@ -1,19 +1,22 @@
 #include "engine/optimizer.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 #include <utility>
 
 namespace vitrail {
 namespace {
 
-std::vector<AdamSegment> decay_segments(const ParamSet& weights, double weight_decay) {
+std::vector<AdamSegment> group_segments(const ParamSet& weights, const VitConfig& config,
+                                        const OptimizerConfig& options) {
   std::vector<AdamSegment> segments;
   for (const ParamTensor& tensor : weights.tensors()) {
-    const double decay = tensor.spec.decay ? weight_decay : 0;
+    const ParamGroup group = group_of(tensor.spec, config, options);
     if (!segments.empty()) segments.back().end = tensor.offset;
-    if (segments.empty() || segments.back().weight_decay != decay) {
-      segments.push_back({.begin = tensor.offset, .weight_decay = decay});
+    if (segments.empty() || group != ParamGroup{segments.back().lr_scale, segments.back().weight_decay}) {
+      segments.push_back(
+          {.begin = tensor.offset, .lr_scale = group.lr_scale, .weight_decay = group.weight_decay});
     }
   }
   if (!segments.empty()) segments.back().end = weights.flat().shape[0];
@@ -22,13 +25,19 @@ std::vector<AdamSegment> decay_segments(const ParamSet& weights, double weight_d
 
 }  // namespace
 
+ParamGroup group_of(const ParamSpec& spec, const VitConfig& config, const OptimizerConfig& options) {
+  const std::int64_t last = config.depth + 1;
+  return {.lr_scale = options.layer_decay == 1 ? 1 : std::pow(options.layer_decay, double(last - spec.layer)),
+          .weight_decay = spec.decay || options.decay_all ? options.weight_decay : 0};
+}
+
 Optimizer::Optimizer(Backend& backend, const VitConfig& config, const OptimizerConfig& options,
                      const ParamSet& weights)
     : backend_(backend),
       options_(options),
       first_moment_(backend, config, weights.dtype()),
       second_moment_(backend, config, weights.dtype()),
-      segments_(decay_segments(weights, options.weight_decay)),
+      segments_(group_segments(weights, config, options)),
       norm_(backend, sizeof(double)) {}
 
 double Optimizer::grad_norm(const ParamSet& grads) {

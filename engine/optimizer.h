@@ -7,6 +7,15 @@
 
 namespace vitrail {
 
+// How a parameter is treated in its own way: timm's groups (optim/_param_groups.py), by weight decay and by
+// layer.
+struct ParamGroup {
+  double lr_scale = 1, weight_decay = 0;
+
+  friend auto operator<=>(const ParamGroup&, const ParamGroup&) = default;
+};
+ParamGroup group_of(const ParamSpec& spec, const VitConfig& config, const OptimizerConfig& options);
+
 class Optimizer {
  public:
   Optimizer(Backend& backend, const VitConfig& config, const OptimizerConfig& options,
@@ -33,7 +42,7 @@ class Optimizer {
   Backend& backend_;
   OptimizerConfig options_;
   ParamSet first_moment_, second_moment_;
-  std::vector<AdamSegment> segments_;  // neighbours with the same weight decay are one
+  std::vector<AdamSegment> segments_;  // neighbours of the same group are one
   Buffer norm_;                        // (1) f64
 };
 

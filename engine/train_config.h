@@ -3,6 +3,7 @@
 // checkpoint carries them; the same config, data and build give the same weights, bit for bit.
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "engine/data/transform.h"
@@ -16,7 +17,9 @@ namespace vitrail {
 struct OptimizerConfig {
   AdamKind kind = AdamKind::adamw;
   double lr = 1e-3;            // at the top of the schedule
-  double weight_decay = 0.05;  // not on biases, norms, tokens and position embedding
+  double weight_decay = 0.05;  // not on biases, norms, tokens and position embedding …
+  bool decay_all = false;      // … but for this, as AdamW over all parameters in one group
+  double layer_decay = 1;      // learning rate of layer l: lr · layer_decay^(last − l)
   double beta1 = 0.9;
   double beta2 = 0.999;
   double eps = 1e-8;
@@ -48,6 +51,17 @@ struct SaveConfig {
   friend bool operator==(const SaveConfig&, const SaveConfig&) = default;
 };
 
+// Weights to begin with, and what the file does not tell of itself (engine/import_model.h).
+struct InitConfig {
+  std::string file;  // empty: random weights
+  std::optional<double> norm_eps;
+  std::optional<GeluKind> gelu;
+  std::int64_t num_heads = 0;  // 0: the file tells
+  std::string normalization;   // "half", "imagenet", "clip"; empty: the file tells
+
+  friend bool operator==(const InitConfig&, const InitConfig&) = default;
+};
+
 struct TrainConfig {
   std::string data;           // "fashion-mnist" or a folder
   double val_fraction = 0.1;  // where the data has no validation part of its own
@@ -58,6 +72,8 @@ struct TrainConfig {
   ScheduleConfig schedule;
   EmaConfig ema;
   SaveConfig save;
+  InitConfig init;
+  std::string resume_from;  // a checkpoint of PyTorch, whose training goes on; empty: none
   std::int64_t epochs = 10;
   std::int64_t steps = 0;       // stop after this many steps; 0: epochs decide
   std::int64_t batch = 128;     // samples of one optimizer step

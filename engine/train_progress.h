@@ -21,8 +21,9 @@ struct TrainProgress {
   double step_loss = 0;    // sum over the samples of those micro-batches
   double epoch_loss = 0;   // sum over the steps since the last entry of history
   std::vector<EpochReport> history;
+  std::int64_t first_step = 0;  // steps that another program had done before
 
-  std::int64_t recorded_step() const { return history.empty() ? 0 : history.back().step; }
+  std::int64_t recorded_step() const { return history.empty() ? first_step : history.back().step; }
 
   friend bool operator==(const TrainProgress&, const TrainProgress&) = default;
 };

@@ -44,6 +44,14 @@ double ema_decay_at(const EmaConfig& ema, std::int64_t update) {
   return std::min(ema.decay, 1 - std::pow(1.0 + double(update), -2.0 / 3.0));
 }
 
+void copy_params(Backend& backend, const ParamSet& to, const ParamSet& from) {
+  assert(to.flat().shape == from.flat().shape);
+  if (to.dtype() == from.dtype()) return backend.copy(to.flat(), from.flat());
+  std::vector<float> values(static_cast<std::size_t>(from.flat().shape.elements()));
+  download_floats(backend, values, from.flat());
+  upload_floats(backend, to.flat(), values);
+}
+
 }  // namespace
 
 struct Trainer::State {
@@ -91,6 +99,10 @@ struct Trainer::State {
     return {weights, optimizer.first_moment(), optimizer.second_moment(), grads, ema.get()};
   }
 
+  void seek_data() {
+    loader.seek(progress.step / steps_per_epoch,
+                progress.step % steps_per_epoch * config.accumulate + progress.micro);
+  }
   void upload(const Batch& batch);
   void forward_backward();
   StepReport finish_step();
@@ -180,8 +192,18 @@ void Trainer::load(const std::filesystem::path& path) {
   State& s = *state_;
   assert(!s.saver.busy());
   s.progress = load_checkpoint(path, s.backend, s.config, s.identity(), s.tensors());
-  s.loader.seek(s.progress.step / s.steps_per_epoch,
-                s.progress.step % s.steps_per_epoch * s.config.accumulate + s.progress.micro);
+  s.seek_data();
+}
+
+void Trainer::begin_from(const Beginning& beginning) {
+  State& s = *state_;
+  assert(s.progress.step == 0 && s.progress.micro == 0 && !s.saver.busy());
+  copy_params(s.backend, s.weights, beginning.weights);
+  if (beginning.first_moment) copy_params(s.backend, s.optimizer.first_moment(), *beginning.first_moment);
+  if (beginning.second_moment) copy_params(s.backend, s.optimizer.second_moment(), *beginning.second_moment);
+  if (s.ema) copy_params(s.backend, *s.ema, beginning.ema ? *beginning.ema : beginning.weights);
+  s.progress.step = s.progress.first_step = beginning.step;
+  s.seek_data();
 }
 
 format::WriteResult Trainer::save(const std::filesystem::path& path) const {

@@ -25,6 +25,16 @@ struct StepReport {
   double lr = 0;
 };
 
+// Where a training begins that does not begin with random weights. The sets are those of the trainer's
+// network; without moments they are zero, without an average of the weights it begins as these.
+struct Beginning {
+  const ParamSet& weights;
+  const ParamSet* first_moment = nullptr;
+  const ParamSet* second_moment = nullptr;
+  const ParamSet* ema = nullptr;
+  std::int64_t step = 0;  // steps that another program has done
+};
+
 // Bytes, each one allocation.
 struct MemoryPlan {
   std::size_t weights = 0, gradients = 0, moments = 0, ema = 0, activations = 0, data = 0, saving = 0;
@@ -39,6 +49,8 @@ class Trainer {
           ContainerWriter writer = {});
   ~Trainer();
 
+  // Only at step 0. The data are read on from where `step` steps of this configuration would have come.
+  void begin_from(const Beginning& beginning);
   // Goes on from a checkpoint whose config is this trainer's, except that epochs, steps, save.* and the place
   // of the data may differ. Not while saving(). Throws format::FormatError when the file is damaged,
   // ConfigError when it belongs to another run.

@@ -100,7 +100,7 @@ void visit_params(const VitConfig& config, VitParams& params, Visit&& visit) {
     visit(ParamSpec{"patch_embed.proj.bias", {dim}, jax ? Init::zeros : Init::uniform_conv, false, 0},
           params.patch_embed.bias);
   }
-  if (config.pre_norm) norm("norm_pre", params.norm_pre, config.depth);
+  if (config.pre_norm) norm("norm_pre", params.norm_pre, 0);
 
   params.blocks.resize(static_cast<std::size_t>(config.depth));
   for (std::int64_t i = 0; i < config.depth; ++i) {

@@ -52,8 +52,9 @@ namespace shard_set {  // section 17: of a shard 1 and 2, of an index all but 2
 inline constexpr Id kShards = 1, kShard = 2, kKind = 3, kFiles = 4, kFileBytes = 5, kMetaHashes = 6,
                     kNames = 7, kTensors = 8, kContentId = 9;
 }
-namespace user {                      // section 18
-inline constexpr Id kSettings = 512;  // "key=value", the effective configuration of a training run
-}
+namespace user {                       // section 18
+inline constexpr Id kSettings = 512;   // "key=value", the effective configuration of a training run
+inline constexpr Id kFirstStep = 513;  // i64, where another program did the steps before; else absent
+}  // namespace user
 
 }  // namespace vitrail::format::section

@@ -70,6 +70,8 @@ TrainConfig unusual() {
   c.opt = {.kind = AdamKind::adam,
            .lr = 0.1 + 0.2,
            .weight_decay = 1e-300,
+           .decay_all = true,
+           .layer_decay = 0.75,
            .beta1 = 0.8,
            .beta2 = 0.95,
            .eps = 1e-6,
@@ -82,6 +84,12 @@ TrainConfig unusual() {
                 .gamma = 0.7};
   c.ema = {.decay = 0.9998, .warmup = false};
   c.save = {.mode = SaveMode::barrier, .every_steps = 11, .keep = 2, .keep_every = 33};
+  c.init = {.file = "some where/weights.safetensors",
+            .norm_eps = 1e-12,
+            .gelu = GeluKind::tanh,
+            .num_heads = 6,
+            .normalization = "clip"};
+  c.resume_from = "five=steps.pt";
   c.epochs = 99;
   c.steps = 12345678901;
   c.batch = 96;

@@ -30,6 +30,7 @@ TrainConfig config_with_everything() {
   config.augment.erase = 0.3;
   config.augment.crop_min = 0.5;
   config.ema.decay = 0.9;
+  config.opt.layer_decay = 0.8;
   config.label_smoothing = 0.1;
   config.epochs = 3;
   config.batch = 6;

@@ -152,6 +152,23 @@ def learning_rate(o, step):
     return o["min_lr"] + (o["lr"] - o["min_lr"]) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
+def layer_of(name, depth):
+    """timm's layers (group_matcher of VisionTransformer): the stem, the blocks with the norms beside them, the head."""
+    if name.startswith(("cls_token", "reg_token", "dist_token", "pos_embed", "patch_embed", "norm_pre")):
+        return 0
+    if name.startswith("blocks."):
+        return int(name.split(".")[1]) + 1
+    return depth if name.startswith("norm") else depth + 1
+
+
+def parameter_groups(net, depth, o, no_decay):
+    """One group for each parameter: how they are grouped changes nothing."""
+    scale = lambda n: o["layer_decay"] ** (depth + 1 - layer_of(n, depth))
+    decays = lambda n: o["decay_all"] or n not in no_decay
+    return [{"params": [p], "weight_decay": o["weight_decay"] if decays(n) else 0.0, "lr_scale": scale(n)}
+            for n, p in net.named_parameters()]
+
+
 def without_key_bias(name, tensor, f32):
     """The loss does not depend on the key's bias: its gradient is rounding noise, which Adam in f32 makes a step of."""
     if not (f32 and name.endswith("qkv.bias")):
@@ -169,9 +186,8 @@ def check(folder):
     no_decay = set(m["no_weight_decay"])
     assert no_decay == {n for n, p in net.named_parameters()
                         if p.ndim <= 1 or n in ("cls_token", "dist_token", "reg_token", "pos_embed")}
-    optimizer = torch.optim.AdamW([
-        {"params": [p for n, p in net.named_parameters() if n not in no_decay], "weight_decay": o["weight_decay"]},
-        {"params": [p for n, p in net.named_parameters() if n in no_decay], "weight_decay": 0.0}], lr=o["lr"])
+    kind = torch.optim.Adam if o["kind"] == "adam" else torch.optim.AdamW
+    optimizer = kind(parameter_groups(net, m["config"]["depth"], o, no_decay), lr=o["lr"])
     images, targets = case.tensor("images"), case.tensor("targets")
     for step in range(o["steps"]):
         logits = net(images)
@@ -187,7 +203,7 @@ def check(folder):
         norm = nn.utils.clip_grad_norm_(net.parameters(), o["clip_norm"])
         case.compare(f"norm at step {step}", m["grad_norms"][step], norm, 1e-4)
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(o, step)
+            group["lr"] = learning_rate(o, step) * group["lr_scale"]
         optimizer.step()
     for name, p in net.named_parameters():
         trim = lambda t: without_key_bias(name, t, f32)
@@ -200,8 +216,8 @@ def check(folder):
 
 def main():
     folders = sorted(p for p in pathlib.Path(sys.argv[1]).iterdir() if p.is_dir())
-    if len(folders) < 18:
-        raise SystemExit(f"expected 18 cases, found {len(folders)}")
+    if len(folders) < 24:
+        raise SystemExit(f"expected 24 cases, found {len(folders)}")
     for folder in folders:
         check(folder)
     print(f"{len(folders)} cases agree with PyTorch {torch.__version__}")

@@ -1,0 +1,72 @@
+#pragma once
+// A network trained on one batch again and again, without a trainer and its data: for comparisons with
+// PyTorch.
+
+#include <vector>
+
+#include "engine/micro_batch.h"
+#include "engine/optimizer.h"
+#include "engine/vit.h"
+
+namespace vitrail::test {
+
+template <class T>
+class VitRun {
+ public:
+  VitRun(Backend& backend, const VitConfig& config, DType dtype, const OptimizerConfig& options,
+         std::int64_t batch, double label_smoothing)
+      : weights(backend, config, dtype),
+        grads(backend, config, dtype),
+        optimizer(backend, config, options, weights),
+        backend_(backend),
+        label_smoothing_(label_smoothing),
+        micro_(backend, config, dtype, batch),
+        vit_(backend, config, dtype, batch, VitMode::training) {
+    // Every image has two classes.
+    images.resize(static_cast<std::size_t>(micro_.images.shape.elements()));
+    for (std::size_t i = 0; i < images.size(); ++i)
+      images[i] = T(2 * uniform(random4({9, Purpose::init, 2}, 0, static_cast<std::uint32_t>(i))[0]) - 1);
+    targets.resize(static_cast<std::size_t>(micro_.targets.shape.elements()));
+    const std::int64_t classes = config.num_classes;
+    for (std::int64_t i = 0; i < batch; ++i) {
+      targets[static_cast<std::size_t>(i * classes + i % classes)] = T(0.75);
+      targets[static_cast<std::size_t>(i * classes + (i + 1) % classes)] = T(0.25);
+    }
+    backend_.upload(micro_.images, images.data(), images.size() * sizeof(T));
+    backend_.upload(micro_.targets, targets.data(), targets.size() * sizeof(T));
+  }
+
+  // The mean loss; logits and grads are those of it.
+  double loss_and_gradients() {
+    backend_.zero(grads.flat());
+    const In out = vit_.forward(weights.views(), micro_.images);
+    const double batch = double(micro_.images.shape[0]);
+    backend_.run(CrossEntropy{.losses = micro_.losses,
+                              .dlogits = micro_.dlogits,
+                              .logits = out,
+                              .targets = micro_.targets,
+                              .label_smoothing = label_smoothing_,
+                              .scale = 1 / batch});
+    vit_.backward(weights.views(), grads.views(), micro_.dlogits, {});
+    logits.resize(static_cast<std::size_t>(out.shape.elements()));
+    backend_.download(logits.data(), out, logits.size() * sizeof(T));
+    std::vector<T> each(static_cast<std::size_t>(micro_.losses.shape.elements()));
+    backend_.download(each.data(), micro_.losses, each.size() * sizeof(T));
+    double sum = 0;
+    for (T loss : each)
+      sum += loss;
+    return sum / batch;
+  }
+
+  ParamSet weights, grads;
+  Optimizer optimizer;
+  std::vector<T> images, targets, logits;
+
+ private:
+  Backend& backend_;
+  double label_smoothing_;
+  MicroBatch micro_;
+  Vit vit_;
+};
+
+}  // namespace vitrail::test
