@@ -6,7 +6,7 @@
 #include <bit>
 #include <cmath>
 
-#include "engine/app/recipes.h"
+#include "engine/error.h"
 #include "engine/key_parse.h"
 #include "engine/keys.h"
 
@@ -18,13 +18,14 @@ constexpr std::int64_t kSmallSize = 96;           // pixels: up to here measurin
 
 class Chooser {
  public:
-  Chooser(RunConfig& config, const DataSource& data)
+  Chooser(RunConfig& config, const DataSource& data, const Recipe& recipe)
       : config_(config),
         train_(config.train),
         data_(data),
-        recipe_(recipe_for(data.native_size)),
+        recipe_(recipe),
         recipe_why_(fmt::format("recipe for {}", recipe_.name)) {}
 
+  void take_network(const Import& import, const std::string& origin);
   void data_shape();
   void model_sizes();
   void normalisation();
@@ -57,6 +58,33 @@ class Chooser {
   std::string recipe_why_;
   std::vector<Choice> made_;
 };
+
+// What training decides stays; everything else is the file's.
+void Chooser::take_network(const Import& import, const std::string& origin) {
+  const TrainConfig told = train_;
+  const auto is_training = [](const std::string& name) {
+    return name.ends_with("_rate") || name == "model.weight_init" || name == "model.init_values";
+  };
+  train_.model = import.config;
+  train_.input = import.input;
+  for (const Key& key : keys()) {
+    const bool network = key.name.starts_with("model"), input = key.name.starts_with("input.");
+    if (!network && !input) continue;
+    const auto given = config_.origins.find(key.name);
+    const bool by_name = given != config_.origins.end() && given->second.starts_with("model=");
+    const bool singly = given != config_.origins.end() && !by_name && key.name != "model";
+    const std::string value = key.get(told);
+    if (is_training(key.name) || (input && singly)) {
+      key.set(train_, value);
+    } else if (singly && !value.empty() && value != key.get(train_)) {
+      throw ConfigError(fmt::format("{}: {} has {}, found {} ({}); the network comes from the file", key.name,
+                                    origin, key.get(train_), value, given->second));
+    } else if (!singly) {
+      config_.origins[key.name] = origin;
+    }
+  }
+  set("model.drop_path_rate", recipe_.drop_path, recipe_why_);
+}
 
 void Chooser::data_shape() {
   set("model.num_classes", static_cast<std::int64_t>(data_.class_names.size()), "the data's classes");
@@ -128,6 +156,7 @@ void Chooser::optimizer() {
                  : fmt::format("{} at batch {}, scaled by the root of the batch", to_text(recipe_.lr),
                                recipe_.batch));
   set("opt.weight_decay", recipe_.weight_decay, recipe_why_);
+  set("opt.layer_decay", recipe_.layer_decay, recipe_why_);
   set("schedule.min_lr", std::min(1e-6, train_.opt.lr / 100), "at most a hundredth of opt.lr");
   set("label_smoothing", recipe_.label_smoothing, recipe_why_);
   set("ema.decay", recipe_.ema_decay, recipe_why_);
@@ -144,8 +173,18 @@ void Chooser::augmentation() {
 
 }  // namespace
 
+std::vector<Choice> choose_for(RunConfig& config, const DataSource& data, const Recipe& recipe,
+                               const Import& import, const std::string& origin) {
+  Chooser chooser(config, data, recipe);
+  chooser.take_network(import, origin);
+  chooser.length();
+  chooser.optimizer();
+  chooser.augmentation();
+  return chooser.take();
+}
+
 std::vector<Choice> choose(RunConfig& config, const DataSource& data) {
-  Chooser chooser(config, data);
+  Chooser chooser(config, data, recipe_for(data.native_size));
   chooser.data_shape();
   chooser.model_sizes();
   chooser.normalisation();

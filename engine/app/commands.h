@@ -21,6 +21,7 @@ void add_cat(CLI::App& program, Console& console, Action& action);
 void add_verify(CLI::App& program, Console& console, Action& action);
 void add_diff(CLI::App& program, Console& console, Action& action);
 void add_rescue(CLI::App& program, Console& console, Action& action);
+void add_convert(CLI::App& program, Console& console, Action& action);
 void add_info(CLI::App& program, Console& console, Action& action);
 void add_export(CLI::App& program, Console& console, Action& action);
 void add_split(CLI::App& program, Console& console, Action& action);

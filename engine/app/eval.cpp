@@ -3,8 +3,8 @@
 #include <cmath>
 
 #include "engine/app/commands.h"
+#include "engine/app/model_source.h"
 #include "engine/app/platform.h"
-#include "engine/app/run_folder.h"
 #include "engine/app/stopwatch.h"
 #include "engine/app/text.h"
 #include "engine/error.h"
@@ -22,9 +22,12 @@ constexpr const char* kExamples =
     "  vitrail eval runs/flowers-1                    the run's own validation images\n"
     "  vitrail eval runs/flowers-1 data=others/       every image of another folder (its val/ where there is "
     "one)\n"
-    "  vitrail eval model.vitrail data=flowers/ --json\n\n"
+    "  vitrail eval model.vitrail data=flowers/ --json\n"
+    "  vitrail eval timm.safetensors data=imagenet/   a file of another format\n\n"
     "RUN stands for its best.vitrail, or last.vitrail where there is no best.\n"
-    "May be set: data, batch, threads, data_threads, device, gemm, isa.";
+    "May be set: data, batch, threads, data_threads, device, gemm, isa; of another format's file also "
+    "model,\n"
+    "init.norm_eps, init.gelu, init.num_heads, init.normalization.";
 
 struct EvalOptions {
   std::string file;
@@ -99,14 +102,17 @@ void show(Console& console, const EvalReport& report, const EvalData& data, cons
 ExitCode eval(Console& console, const EvalOptions& options) {
   console.set_quiet(options.json);
   const std::vector<Setting> settings = parse_arguments(options.settings);
-  const std::vector<std::string> allowed = {"data",   "batch", "threads", "data_threads",
-                                            "device", "gemm",  "isa"};
+  const std::vector<std::string> allowed = {
+      "data", "batch", "threads",       "data_threads", "device",         "gemm",
+      "isa",  "model", "init.norm_eps", "init.gelu",    "init.num_heads", "init.normalization"};
   allow_only(settings, "eval", allowed);
-  const fs::path file = model_file(options.file, Prefer::best);
-  const ModelInfo info = get_model_info(file);
+  const fs::path file = source_file(options.file, Prefer::best);
+  ModelInfo info = is_foreign(file) ? ModelInfo{} : get_model_info(file);
   const RunConfig config = eval_config(info, settings);
   const std::unique_ptr<Backend> backend = open_device(config);
-  const Model model = load_model(file, *backend);
+  const LoadedModel loaded = load_source(file, *backend, config);
+  const Model& model = loaded.model;
+  info.labels = model.labels;
   console.announce(fmt::format("reading {}", config.train.data));
   const EvalData data = open_eval_data(config, info);
   check_classes(info, data);
@@ -124,6 +130,7 @@ ExitCode eval(Console& console, const EvalOptions& options) {
     console.document(to_json(report, data, file, watch.seconds()).dump(2));
   } else {
     show(console, report, data, file, watch.seconds());
+    show_lines(console, "Note", loaded.lines);
   }
   return ExitCode::done;
 }
@@ -133,7 +140,7 @@ ExitCode eval(Console& console, const EvalOptions& options) {
 void add_eval(CLI::App& program, Console& console, Action& action) {
   CLI::App* command = program.add_subcommand("eval", "Accuracy of a model on labelled images");
   auto options = std::make_shared<EvalOptions>();
-  command->add_option("model", options->file, "a run's folder or a .vitrail file")->required();
+  command->add_option("model", options->file, "a run's folder, or a file of weights")->required();
   command->add_option("settings", options->settings, "KEY=VALUE, see below");
   command->add_flag("--json", options->json, "one JSON document on standard output, and nothing else there");
   command->footer(kExamples);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <fstream>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -51,7 +52,11 @@ bool is_text(std::string_view begin) {
 }
 
 constexpr const char* kOurs = "use the .vitrail file of a run, for example RUN/best.vitrail";
-constexpr const char* kNoImport = "use a .vitrail file: other formats of weights cannot be read yet";
+constexpr const char* kNoImport =
+    "use weights of PyTorch, safetensors or NumPy's npz: this format cannot be read";
+constexpr const char* kConvert =
+    "use 'vitrail convert FILE OUT.vitrail' first; info, eval, predict, export and train init=FILE take it "
+    "as it is";
 constexpr const char* kImage = "use 'vitrail predict RUN IMAGE': the model comes first, then the images";
 constexpr const char* kUnpack = "use 'gunzip' first, if a .vitrail file was packed into it";
 
@@ -67,19 +72,19 @@ constexpr std::array kForeign{
             "use the original, and copy it as binary"},
     Foreign{"it is a PyTorch file (zip)",
             [](std::string_view b) { return is_zip(b) && (holds(b, "/data.pkl") || holds(b, "/version")); },
-            kNoImport},
+            kConvert},
     Foreign{"it is a NumPy archive (npz)", [](std::string_view b) { return is_zip(b) && holds(b, ".npy"); },
-            kNoImport},
+            kConvert},
     Foreign{"it is a zip archive", is_zip, kOurs},
     Foreign{"it is a pickle, perhaps of an old PyTorch",
             [](std::string_view b) { return b.size() > 1 && b[0] == '\x80' && b[1] >= 2 && b[1] <= 5; },
-            kNoImport},
+            kConvert},
     Foreign{"it is a NumPy array", [](std::string_view b) { return b.starts_with("\x93NUMPY"sv); },
             kNoImport},
     Foreign{"it is a GGUF file", [](std::string_view b) { return b.starts_with("GGUF"sv); }, kNoImport},
     Foreign{"it is an HDF5 file", [](std::string_view b) { return b.starts_with("\x89HDF\r\n"sv); },
             kNoImport},
-    Foreign{"it is a safetensors file", is_safetensors, kNoImport},
+    Foreign{"it is a safetensors file", is_safetensors, kConvert},
     Foreign{"it is an ONNX file", is_onnx, "use the .vitrail file it was exported from"},
     Foreign{"it is a PNG image", [](std::string_view b) { return b.starts_with("\x89PNG\r\n"sv); }, kImage},
     Foreign{"it is a JPEG image", [](std::string_view b) { return b.starts_with("\xff\xd8\xff"sv); }, kImage},
@@ -95,17 +100,39 @@ constexpr std::array kForeign{
 
 }  // namespace
 
-void refuse_foreign(const fs::path& file) {
+namespace {
+
+// The first 512 bytes, or all; nothing when there is no file to read.
+std::optional<std::string> begin_of(const fs::path& file) {
   std::ifstream in(file, std::ios::binary);
-  if (!in || !fs::is_regular_file(file)) return;
-  std::array<char, 512> buffer;
-  in.read(buffer.data(), buffer.size());
-  const std::string_view begin(buffer.data(), static_cast<std::size_t>(in.gcount()));
-  for (const Foreign& foreign : kForeign) {
-    if (!foreign.matches(begin)) continue;
-    throw format::FormatError(fmt::format("{}: expected a .vitrail container, but {}; {}", file.string(),
-                                          foreign.what, foreign.advice));
-  }
+  if (!in || !fs::is_regular_file(file)) return std::nullopt;
+  std::string begin(512, '\0');
+  in.read(begin.data(), std::ssize(begin));
+  begin.resize(static_cast<std::size_t>(in.gcount()));
+  return begin;
+}
+
+const Foreign* kind_of(std::string_view begin) {
+  const auto found = std::find_if(kForeign.begin(), kForeign.end(),
+                                  [begin](const Foreign& foreign) { return foreign.matches(begin); });
+  return found == kForeign.end() ? nullptr : &*found;
+}
+
+}  // namespace
+
+bool is_importable(const fs::path& file) {
+  if (file.string().ends_with(".safetensors.index.json")) return fs::is_regular_file(file);
+  const std::optional<std::string> begin = begin_of(file);
+  const Foreign* kind = begin ? kind_of(*begin) : nullptr;
+  return kind != nullptr && kind->advice == kConvert;
+}
+
+void refuse_foreign(const fs::path& file) {
+  const std::optional<std::string> begin = begin_of(file);
+  const Foreign* kind = begin ? kind_of(*begin) : nullptr;
+  if (kind == nullptr) return;
+  throw format::FormatError(
+      fmt::format("{}: expected a .vitrail container, but {}; {}", file.string(), kind->what, kind->advice));
 }
 
 }  // namespace vitrail::app

@@ -2,11 +2,11 @@
 
 #include "engine/app/commands.h"
 #include "engine/app/elements.h"
-#include "engine/app/run_folder.h"
+#include "engine/app/info_foreign.h"
+#include "engine/app/model_source.h"
+#include "engine/app/model_text.h"
 #include "engine/app/section_names.h"
 #include "engine/app/text.h"
-#include "engine/key_parse.h"
-#include "engine/keys.h"
 #include "engine/model_io.h"
 #include "engine/tensor_text.h"
 
@@ -18,37 +18,15 @@ namespace fs = std::filesystem;
 constexpr const char* kExamples =
     "Examples:\n"
     "  vitrail info runs/flowers-1               its last.vitrail\n"
-    "  vitrail info model.vitrail --json\n\n"
+    "  vitrail info model.vitrail --json\n"
+    "  vitrail info timm.safetensors             what network it is; also .pt, .npz and folders of Hugging "
+    "Face's\n\n"
     "Reads the head of the file only, however large it is. 'vitrail verify' checks for damage.";
 
 struct InfoOptions {
   std::string file;
   bool json = false;
 };
-
-nlohmann::ordered_json model_json(const VitConfig& config) {
-  TrainConfig holder;
-  holder.model = config;
-  nlohmann::ordered_json json;
-  for (const Key& key : keys()) {
-    const std::string value = key.get(holder);
-    if (!key.name.starts_with("model") || value.empty()) continue;
-    const nlohmann::ordered_json parsed = nlohmann::ordered_json::parse(value, nullptr, false);
-    json[key.name == "model" ? "name" : key.name.substr(6)] =
-        parsed.is_discarded() ? nlohmann::ordered_json(value) : parsed;
-  }
-  return json;
-}
-
-nlohmann::ordered_json input_json(const InputConfig& input) {
-  const auto channels = static_cast<std::ptrdiff_t>(input.channels);
-  return {{"size", input.size},
-          {"channels", input.channels},
-          {"crop_pct", input.crop_pct},
-          {"interpolation", name_of(input.interpolation)},
-          {"mean", std::vector<double>(input.mean.begin(), input.mean.begin() + channels)},
-          {"std", std::vector<double>(input.std.begin(), input.std.begin() + channels)}};
-}
 
 // Tensors of one role.
 struct RoleSummary {
@@ -123,26 +101,6 @@ nlohmann::ordered_json to_json(const ModelInfo& info, const Layout& layout, cons
   return json;
 }
 
-void show_network(Console& console, const ModelInfo& info) {
-  if (info.config) {
-    const VitConfig& model = *info.config;
-    console.row(
-        "Model",
-        fmt::format("{}  {} x {} px in patches of {}, {} channels  {} blocks, dim {}, {} heads  {} classes",
-                    model.name, model.img_size, model.img_size, model.patch_size, model.in_chans, model.depth,
-                    model.embed_dim, model.num_heads, model.num_classes));
-  }
-  if (info.input) {
-    const InputConfig& input = *info.input;
-    console.row("Input", fmt::format("crop {}  {}  mean {}  std {}", input.crop_pct,
-                                     name_of(input.interpolation), to_text(input.mean), to_text(input.std)));
-  }
-  std::string labels;
-  for (std::size_t i = 0; i < info.labels.size() && i < 12; ++i)
-    labels += (i == 0 ? "" : ", ") + info.labels[i];
-  if (!labels.empty()) console.row("Labels", labels + (info.labels.size() > 12 ? ", …" : ""));
-}
-
 void show_run(Console& console, const ModelInfo& info) {
   console.row("Run", fmt::format("step {} of {}, epoch {}, lr {}{}", info.step, info.total_steps, info.epoch,
                                  lr_text(info.lr), info.has_ema ? ", with EMA weights" : ""));
@@ -179,13 +137,22 @@ void show(Console& console, const ModelInfo& info, const Layout& layout, const f
     console.row("Note", fmt::format("{} fields are not known to this build; they are kept, and not used",
                                     layout.unknown));
   }
-  show_network(console, info);
+  show_network(console, info.config ? &*info.config : nullptr, info.input ? &*info.input : nullptr,
+               info.labels);
   if (info.kind == "checkpoint") show_run(console, info);
 }
 
 ExitCode info_command(Console& console, const InfoOptions& options) {
   console.set_quiet(options.json);
-  const fs::path path = model_file(options.file, Prefer::last);
+  const fs::path path = source_file(options.file, Prefer::last);
+  if (is_foreign(path)) {
+    if (options.json) {
+      console.document(foreign_json(path).dump(2));
+    } else {
+      show_foreign(console, path);
+    }
+    return ExitCode::done;
+  }
   const format::Container file = format::Container::open(path);
   const ModelInfo info = get_model_info(file);
   const Layout layout = layout_of(file);
@@ -200,9 +167,9 @@ ExitCode info_command(Console& console, const InfoOptions& options) {
 }  // namespace
 
 void add_info(CLI::App& program, Console& console, Action& action) {
-  CLI::App* command = program.add_subcommand("info", "What is in a .vitrail file");
+  CLI::App* command = program.add_subcommand("info", "What is in a file of weights");
   auto options = std::make_shared<InfoOptions>();
-  command->add_option("model", options->file, "a run's folder or a .vitrail file")->required();
+  command->add_option("model", options->file, "a run's folder, or a file of weights")->required();
   command->add_flag("--json", options->json, "one JSON document on standard output, and nothing else there");
   command->footer(kExamples);
   command->callback([&console, &action, options] {

@@ -4,8 +4,9 @@
 #include <numeric>
 
 #include "engine/app/commands.h"
+#include "engine/app/model_source.h"
 #include "engine/app/platform.h"
-#include "engine/app/run_folder.h"
+#include "engine/error.h"
 #include "engine/evaluate.h"
 #include "engine/model_io.h"
 
@@ -18,8 +19,11 @@ constexpr const char* kExamples =
     "Examples:\n"
     "  vitrail predict runs/flowers-1 rose.jpg\n"
     "  vitrail predict runs/flowers-1 photos/*.jpg --top 3\n"
-    "  vitrail predict model.vitrail rose.png --json     with the logits of every class\n\n"
-    "RUN stands for its best.vitrail, or last.vitrail where there is no best. Images are PNG or JPEG.";
+    "  vitrail predict model.vitrail rose.png --json     with the logits of every class\n"
+    "  vitrail predict timm.pt rose.png model=vit_small_patch16_224 init.normalization=half\n\n"
+    "RUN stands for its best.vitrail, or last.vitrail where there is no best. Images are PNG or JPEG.\nMay "
+    "be "
+    "set of another format's file: model, init.norm_eps, init.gelu, init.num_heads, init.normalization.";
 
 struct PredictOptions {
   std::string file;
@@ -71,11 +75,27 @@ void show(Console& console, const Prediction& prediction, const Model& model) {
   }
 }
 
-ExitCode predict(Console& console, const PredictOptions& options) {
+// Takes what tells of a file of another format out of the list of images.
+RunConfig take_settings(std::vector<std::string>& images) {
+  std::vector<std::string> settings;
+  std::erase_if(images, [&](const std::string& word) {
+    const bool setting = word.starts_with("init.") || word.starts_with("model=");
+    if (setting) settings.push_back(word);
+    return setting;
+  });
+  RunConfig config;
+  apply(config, parse_arguments(settings));
+  if (images.empty()) throw ConfigError("images: expected PNG or JPEG files, found none");
+  return config;
+}
+
+ExitCode predict(Console& console, PredictOptions options) {
   console.set_quiet(options.json);
-  const fs::path file = model_file(options.file, Prefer::best);
+  const RunConfig config = take_settings(options.images);
+  const fs::path file = source_file(options.file, Prefer::best);
   const std::unique_ptr<Backend> backend = open_device({});
-  const Model model = load_model(file, *backend);
+  const LoadedModel loaded = load_source(file, *backend, config);
+  const Model& model = loaded.model;
   Classifier classifier(*backend, model.config, model.params, 1);
   nlohmann::ordered_json images = nlohmann::ordered_json::array();
   for (const std::string& image : options.images) {
@@ -97,7 +117,7 @@ ExitCode predict(Console& console, const PredictOptions& options) {
 void add_predict(CLI::App& program, Console& console, Action& action) {
   CLI::App* command = program.add_subcommand("predict", "What is in an image");
   auto options = std::make_shared<PredictOptions>();
-  command->add_option("model", options->file, "a run's folder or a .vitrail file")->required();
+  command->add_option("model", options->file, "a run's folder, or a file of weights")->required();
   command->add_option("images", options->images, "PNG or JPEG files")->required();
   command->add_option("--top", options->top, "how many classes to name")->check(CLI::Range(1, 1 << 20));
   command->add_flag("--json", options->json, "one JSON document on standard output, and nothing else there");

@@ -20,6 +20,7 @@ constexpr const char* kExamples =
     "  vitrail eval runs/flowers-1                 accuracy on the validation images\n"
     "  vitrail predict runs/flowers-1 rose.jpg     what is in an image\n"
     "  vitrail export runs/flowers-1 --to onnx     for onnxruntime and others\n"
+    "  vitrail convert timm.safetensors vit.pt     weights in another format\n"
     "  vitrail verify --full runs/flowers-1        every byte of its checkpoints against their hashes\n"
     "'vitrail COMMAND --help' tells more about each, 'vitrail train --help' lists all settings.\n"
     "Exit codes: 0 done, 1 failed, 2 usage or settings, 3 data, 4 damaged file, 5 out of memory, 6 "
@@ -71,8 +72,8 @@ ExitCode run_program(int argc, const char* const* argv) {
   try {
     describe_program(program);
     for (const auto add :
-         {add_train, add_resume, add_eval, add_predict, add_export, add_info, add_ls, add_cat, add_verify,
-          add_diff, add_rescue, add_split, add_consolidate, add_bench, add_doctor}) {
+         {add_train, add_resume, add_eval, add_predict, add_export, add_convert, add_info, add_ls, add_cat,
+          add_verify, add_diff, add_rescue, add_split, add_consolidate, add_bench, add_doctor}) {
       add(program, console, action);
     }
     check_command(program, argc, argv);

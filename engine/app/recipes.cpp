@@ -21,6 +21,7 @@ constexpr Recipe kRecipes[] = {
      .batch = 128,
      .lr = 2e-3,
      .weight_decay = 0.05,
+     .layer_decay = 1,
      .label_smoothing = 0,
      .drop_path = 0,
      .ema_decay = 0,
@@ -39,6 +40,7 @@ constexpr Recipe kRecipes[] = {
      .batch = 64,
      .lr = 1e-3,
      .weight_decay = 0.05,
+     .layer_decay = 1,
      .label_smoothing = 0,
      .drop_path = 0,
      .ema_decay = 0,
@@ -57,6 +59,7 @@ constexpr Recipe kRecipes[] = {
      .batch = 128,
      .lr = 2e-3,
      .weight_decay = 0.05,
+     .layer_decay = 1,
      .label_smoothing = 0,
      .drop_path = 0,
      .ema_decay = 0,
@@ -75,6 +78,7 @@ constexpr Recipe kRecipes[] = {
      .batch = 128,
      .lr = 1e-3,
      .weight_decay = 0.05,
+     .layer_decay = 1,
      .label_smoothing = 0,
      .drop_path = 0.05,
      .ema_decay = 0,
@@ -93,6 +97,7 @@ constexpr Recipe kRecipes[] = {
      .batch = 64,
      .lr = 7e-4,
      .weight_decay = 0.05,
+     .layer_decay = 1,
      .label_smoothing = 0.1,
      .drop_path = 0.05,
      .ema_decay = 0,
@@ -100,7 +105,55 @@ constexpr Recipe kRecipes[] = {
      .shift = 0},
 };
 
+constexpr Recipe kFinetune{.name = "fine-tuning",
+                           .up_to = kAnySize,
+                           .img_size = 0,
+                           .patch_size = 0,
+                           .dim = 0,
+                           .depth = 0,
+                           .heads = 0,
+                           .weight_init = WeightInit::timm,
+                           .crop_pct = 0,
+                           .images_seen = 60'000,
+                           .batch = 64,
+                           .lr = 5e-4,
+                           .weight_decay = 0.05,
+                           .layer_decay = 0.75,
+                           .label_smoothing = 0.1,
+                           .drop_path = 0.1,
+                           .ema_decay = 0.9998,
+                           .crop_min = 0.35,
+                           .shift = 0};
+
+constexpr Recipe kTakeover{.name = "a training taken over",
+                           .up_to = kAnySize,
+                           .img_size = 0,
+                           .patch_size = 0,
+                           .dim = 0,
+                           .depth = 0,
+                           .heads = 0,
+                           .weight_init = WeightInit::timm,
+                           .crop_pct = 0,
+                           .images_seen = 60'000,
+                           .batch = 64,
+                           .lr = 0,
+                           .weight_decay = 0,
+                           .layer_decay = 1,
+                           .label_smoothing = 0,
+                           .drop_path = 0,
+                           .ema_decay = 0,
+                           .crop_min = 1,
+                           .shift = 0};
+
 }  // namespace
+
+const Recipe& finetune_recipe() {
+  return kFinetune;
+}
+
+const Recipe& takeover_recipe() {
+  return kTakeover;
+}
 
 std::span<const Recipe> recipes() {
   return kRecipes;

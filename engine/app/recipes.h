@@ -1,6 +1,6 @@
 #pragma once
-// The recipes behind `vitrail train data=X`, by the size of the images. All train from random weights on a
-// CPU.
+// The recipes behind `vitrail train data=X`: from random weights by the size of the images, from those of a
+// file, and for a training that another program began.
 
 #include <cstdint>
 #include <span>
@@ -21,12 +21,20 @@ struct Recipe {
   std::int64_t batch;
   double lr;  // at that batch
   double weight_decay;
+  double layer_decay;
   double label_smoothing;
   double drop_path;
   double ema_decay;
   double crop_min;
   std::int64_t shift;
 };
+
+// Sizes of the network, its weights and crop_pct are the file's. AdamW over layers that learn the more slowly
+// the nearer they are to the image (BEiT, arXiv 2106.08254), warm-up, cosine, smoothing and an average of the
+// weights.
+const Recipe& finetune_recipe();
+// Nothing that another program may have done without, and that its file does not tell.
+const Recipe& takeover_recipe();
 
 // Ascending by up_to; the last one takes every size.
 std::span<const Recipe> recipes();

@@ -145,9 +145,8 @@ void apply(RunConfig& config, std::vector<Setting> settings) {
   }
 }
 
-RunConfig read_run_config(std::span<const std::string> arguments) {
+RunConfig read_run_config(std::span<const std::string> arguments, RunConfig config) {
   std::vector<Setting> settings = parse_arguments(arguments);
-  RunConfig config;
   for (const Setting& setting : settings) {
     if (setting.name == "config") apply(config, read_settings_file(setting.value));
   }

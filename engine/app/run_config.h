@@ -49,15 +49,16 @@ struct Setting {
 std::vector<Setting> parse_arguments(std::span<const std::string> arguments);
 
 // Settings of a TOML file: flat, dotted or in tables; lists of numbers for values by channel. In a [model]
-// table `name` stands for the setting `model`. Throws ConfigError with file and line.
+// table `name` stands for the setting `model`, in [init] `file` for `init`. Throws ConfigError with file and
+// line.
 std::vector<Setting> read_settings_file(const std::filesystem::path& path);
 
 // Applies one layer of settings, `model` before `model.*` and `model.mlp_ratio` last. Throws ConfigError
 // naming the nearest right name of an unknown one.
 void apply(RunConfig& config, std::vector<Setting> settings);
 
-// Arguments of the command line, with the file of `config=FILE` beneath them.
-RunConfig read_run_config(std::span<const std::string> arguments);
+// Arguments of the command line, with the file of `config=FILE` beneath them, and `base` beneath both.
+RunConfig read_run_config(std::span<const std::string> arguments, RunConfig base = {});
 
 // Throws ConfigError when a setting is not among `allowed`: "resume: 'opt.lr' cannot be set here; …".
 void allow_only(const std::vector<Setting>& settings, std::string_view command,

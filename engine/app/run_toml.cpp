@@ -12,6 +12,19 @@
 namespace vitrail::app {
 namespace {
 
+// Settings that are also the names of groups: what stands for them in their tables.
+struct GroupHead {
+  const char *setting, *key;
+};
+constexpr GroupHead kGroupHeads[] = {{"model", "name"}, {"init", "file"}};
+
+std::string setting_of(const std::string& name) {
+  for (const GroupHead& head : kGroupHeads) {
+    if (name == fmt::format("{}.{}", head.setting, head.key)) return head.setting;
+  }
+  return name;
+}
+
 class SettingsReader {
  public:
   explicit SettingsReader(std::string file) : file_(std::move(file)) {}
@@ -22,7 +35,7 @@ class SettingsReader {
       if (const toml::table* inner = node.as_table()) {
         read(*inner, name);
       } else {
-        settings_.push_back({name == "model.name" ? "model" : name, text_of(node), place_of(node)});
+        settings_.push_back({setting_of(name), text_of(node), place_of(node)});
       }
     }
   }
@@ -76,7 +89,7 @@ std::string quoted(const std::string& text) {
 }
 
 std::string toml_value(const std::string& name, const std::string& value) {
-  if (name == "data") return quoted(value);
+  if (name == "data" || name == "init" || name == "resume_from") return quoted(value);
   if (value == "true" || value == "false" || is_toml_number(value)) return value;
   if (name == "input.mean" || name == "input.std") return "[" + value + "]";
   return quoted(value);
@@ -89,9 +102,14 @@ class TomlWriter {
   void write(const std::string& name, const std::string& value) {
     if (value.empty()) return;
     const std::size_t dot = name.find('.');
-    const std::string group = name == "model" ? "model" : dot == std::string::npos ? "" : name.substr(0, dot);
+    std::string group = dot == std::string::npos ? "" : name.substr(0, dot);
+    std::string key = dot == std::string::npos ? name : name.substr(dot + 1);
+    for (const GroupHead& head : kGroupHeads) {
+      if (name != head.setting) continue;
+      group = head.setting;
+      key = head.key;
+    }
     if (group != group_) text_ += fmt::format("\n[{}]\n", group_ = group);
-    const std::string key = name == "model" ? "name" : dot == std::string::npos ? name : name.substr(dot + 1);
     const auto origin = config_.origins.find(name);
     text_ += fmt::format("{:<32}  # {}\n", fmt::format("{} = {}", key, toml_value(name, value)),
                          origin == config_.origins.end() ? "default" : one_line(origin->second));

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "engine/app/banner.h"
+#include "engine/app/beginning.h"
 #include "engine/app/commands.h"
 #include "engine/app/platform.h"
 #include "engine/app/run_lock.h"
@@ -19,10 +20,13 @@ constexpr const char* kExamples =
     "  vitrail train data=fashion-mnist\n"
     "  vitrail train data=flowers/ model=vit_tiny_patch16_224 epochs=30 out=runs/flowers-tiny\n"
     "  vitrail train data=flowers/ opt.lr=3e-4 accumulate=4 save.every_steps=500\n"
+    "  vitrail train data=flowers/ init=vit_small.safetensors     fine-tunes weights of timm, Hugging Face, "
+    "…\n"
+    "  vitrail train data=flowers/ resume_from=checkpoint.pt      goes on with a training of PyTorch\n"
     "  vitrail train config=runs/flowers-1/config.toml seed=2\n";
 
 RunConfig read_config(const std::vector<std::string>& arguments) {
-  RunConfig config = read_run_config(arguments);
+  RunConfig config = read_train_arguments(arguments);
   if (config.train.data.empty()) {
     throw ConfigError(
         "train: expected data=FOLDER or data=fashion-mnist, found neither; see 'vitrail train --help'");
@@ -37,6 +41,15 @@ void check_classes(const TrainConfig& config, const DataSource& data) {
     throw ConfigError(fmt::format("model.num_classes: expected at least the data's {} classes, found {}",
                                   classes, config.model.num_classes));
   }
+}
+
+// Null where training begins with random weights.
+std::unique_ptr<FileBeginning> open_beginning(const RunConfig& config, Backend& backend, Console& console) {
+  const std::string& name =
+      config.train.resume_from.empty() ? config.train.init.file : config.train.resume_from;
+  if (name.empty()) return nullptr;
+  console.announce(fmt::format("reading {}", name));
+  return std::make_unique<FileBeginning>(config, backend);
 }
 
 ExitCode train(Console& console, const std::vector<std::string>& arguments) {
@@ -54,13 +67,15 @@ ExitCode train(Console& console, const std::vector<std::string>& arguments) {
   const DataSource data =
       open_data(config.train.data, {.val_fraction = config.train.val_fraction, .seed = config.train.seed});
   show_data(console, data, watch.seconds());
+  const std::unique_ptr<FileBeginning> file = open_beginning(config, *backend, console);
   console.announce("looking at the images");
-  show_choices(console, choose(config, data));
+  show_choices(console, file ? file->fit(config, data, console) : choose(config, data));
   config.train.check();
   check_classes(config.train, data);
 
   console.announce("making the network");
   Trainer trainer(*backend, config.train, data, data_threads(config, backend->info()));
+  if (file) file->hand_over(trainer, console);
   folder.write_text("config.toml", to_toml(config));
   show_plan(console, trainer);
   return TrainingLoop(console, folder, trainer, data, config, arithmetic_json(backend->info())).run();

@@ -335,9 +335,10 @@ TEST_CASE("a checkpoint whose moments are damaged becomes a model that can be us
 
 TEST_CASE("files of other formats are recognised") {
   const Place place;
-  const auto check = [&](const std::string& name, const std::string& bytes, const std::string& expected) {
+  const auto check = [&](const std::string& name, const std::string& bytes, const std::string& expected,
+                         const std::vector<const char*>& commands = {"info", "ls", "eval", "verify"}) {
     std::ofstream(place / name, std::ios::binary) << bytes;
-    for (const char* command : {"info", "ls", "eval", "verify"}) {
+    for (const char* command : commands) {
       const Outcome outcome = place.run({command, name});
       CHECK(outcome.code == 4);
       const std::string said = outcome.out + outcome.err;
@@ -346,9 +347,9 @@ TEST_CASE("files of other formats are recognised") {
     }
   };
   using namespace std::string_literals;
-  check("model.pt", "PK\3\4\0\0\0\0\0\0....archive/data.pkl"s, "a PyTorch file (zip)");
+  check("model.pt", "PK\3\4\0\0\0\0\0\0....archive/data.pkl"s, "a PyTorch file (zip)", {"ls", "verify"});
   check("model.onnx", "\x08\x08\x12\x07pytorch"s, "an ONNX file");
-  check("model.safetensors", "\x40\0\0\0\0\0\0\0{\"a\":{}}"s, "a safetensors file");
+  check("model.safetensors", "\x40\0\0\0\0\0\0\0{\"a\":{}}"s, "a safetensors file", {"ls", "verify"});
   check("image.png", "\x89PNG\r\n\x1a\n\0\0\0\rIHDR"s, "a PNG image");
   check("image.jpg", "\xff\xd8\xff\xe0\0\x10JFIF"s, "a JPEG image");
   check("model.vitrail.gz", "\x1f\x8b\x08\0"s, "packed with gzip");
@@ -356,7 +357,13 @@ TEST_CASE("files of other formats are recognised") {
   check("notes.vitrail", "weights: see below\n", "it is text");
   check("copied.vitrail", "\x89VTL\n\x1a\n\1\0\0\0\0"s, "line ends were converted");
   check("noise.vitrail", "\xC3\x28\xA0\x01\xFE"s, "V02");
-  CHECK(contains(place.run({"info", "model.pt"}).err, "help: use"));
+  CHECK(contains(place.run({"ls", "model.pt"}).err, "help: use 'vitrail convert"));
+  // Commands that import it look into it.
+  for (const char* name : {"model.pt", "model.safetensors"}) {
+    const Outcome outcome = place.run({"info", name});
+    CHECK(outcome.code == 4);
+    CHECK_MESSAGE(contains(outcome.err, name), outcome.err);
+  }
   fs::create_directories(place / "folder");
   CHECK(contains(place.run({"info", "folder"}).err, "found no last.vitrail in it"));
 }
