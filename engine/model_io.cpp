@@ -52,27 +52,68 @@ format::WriteResult save_model(const std::filesystem::path& path, Backend& backe
   return format::write_container(path, model_contents(model, tensors));
 }
 
-Model load_model(const std::filesystem::path& path, Backend& backend, WeightChoice choice) {
-  const format::Container file = format::Container::open(path);
+namespace {
+
+void require_whole_model(const format::Container& file) {
   if (file.kind() == format::FileKind::weights) {
-    throw format::FormatError(path.string() +
+    throw format::FormatError(file.name() +
                               ": holds weights alone; expected a model or a checkpoint, which say "
                               "what network the weights belong to");
   }
   if (file.kind() == format::FileKind::shard || file.kind() == format::FileKind::shard_index) {
-    throw format::FormatError(path.string() +
+    throw format::FormatError(file.name() +
                               ": expected a model or a checkpoint, found a part of a sharded set; "
                               "use the one file that 'vitrail consolidate' makes of it");
   }
-  const format::Table& table = file.root().table(section::kModel, "model");
-  const VitConfig config = vit_config_from(table);
-  Model model{.config = config,
-              .input = input_config_from(file.root().table(section::kInput, "input")),
-              .labels = labels_of(file),
-              .params = ParamSet(backend, config, dtype_from(table))};
+}
+
+// All but the check of the tensors.
+MappedModel describe_model(const std::filesystem::path& path, WeightChoice choice) {
+  format::Container file = format::Container::open(path);
+  require_whole_model(file);
   const bool ema =
       choice == WeightChoice::ema || (choice == WeightChoice::best && has_role(file, Role::ema_parameter));
-  load_tensors(file, ema ? Role::ema_parameter : Role::parameter, backend, model.params);
+  MappedModel model{.file = std::move(file),
+                    .role = ema ? Role::ema_parameter : Role::parameter,
+                    .config = {},
+                    .input = {},
+                    .labels = {}};
+  const format::Table& table = model.file.root().table(section::kModel, "model");
+  model.dtype = dtype_from(table);
+  model.config = vit_config_from(table);
+  model.input = input_config_from(model.file.root().table(section::kInput, "input"));
+  model.labels = labels_of(model.file);
+  return model;
+}
+
+}  // namespace
+
+MappedModel map_model(const std::filesystem::path& path, WeightChoice choice) {
+  MappedModel model = describe_model(path, choice);
+  std::vector<ParamSpec> specs;
+  VitParams places;
+  visit_params(model.config, places, [&](const ParamSpec& spec, Out&) { specs.push_back(spec); });
+  require_tensors(model.file, model.role, specs, model.dtype);
+  return model;
+}
+
+// Computing never writes to parameters, though views of them could be written to.
+VitParams mapped_params(const MappedModel& model) {
+  VitParams params;
+  visit_params(model.config, params, [&](const ParamSpec& spec, Out& place) {
+    const format::Bytes bytes = model.file.read(*model.file.find(model.role, spec.name));
+    place = {const_cast<std::byte*>(bytes.data()), model.dtype, spec.shape};
+  });
+  return params;
+}
+
+Model load_model(const std::filesystem::path& path, Backend& backend, WeightChoice choice) {
+  const MappedModel mapped = describe_model(path, choice);
+  Model model{.config = mapped.config,
+              .input = mapped.input,
+              .labels = mapped.labels,
+              .params = ParamSet(backend, mapped.config, mapped.dtype)};
+  load_tensors(mapped.file, mapped.role, backend, model.params);
   return model;
 }
 

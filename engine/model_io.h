@@ -19,6 +19,17 @@ struct Model {
   ParamSet params;
 };
 
+// A model whose weights stay in its file: tensors of `role`, all of `dtype`, under the names and with the
+// shapes of visit_params(config).
+struct MappedModel {
+  format::Container file;
+  format::Role role = format::Role::parameter;
+  DType dtype = DType::f32;
+  VitConfig config;
+  InputConfig input;
+  std::vector<std::string> labels;
+};
+
 struct ModelInfo {
   std::string kind;  // "weights", "model", "checkpoint", "shard", "shard index"
   std::string producer;
@@ -53,6 +64,10 @@ class HostTensors;
 format::ContainerContents model_contents(const Model& model, const HostTensors& tensors);
 format::WriteResult save_model(const std::filesystem::path& path, Backend& backend, const Model& model);
 // From a model or a checkpoint: the network is built from the file alone.
+MappedModel map_model(const std::filesystem::path& path, WeightChoice choice = WeightChoice::best);
+// Its weights where the file is mapped, for computing on the host, after a check of their hashes. Throws
+// format::FormatError. `model` must outlive the views.
+VitParams mapped_params(const MappedModel& model);
 Model load_model(const std::filesystem::path& path, Backend& backend,
                  WeightChoice choice = WeightChoice::best);
 

@@ -211,19 +211,19 @@ std::vector<format::TensorRecord> HostTensors::records() const {
   return records;
 }
 
-void load_tensors(const format::Container& file, format::Role role, Backend& backend,
-                  const ParamSet& params) {
+void require_tensors(const format::Container& file, format::Role role, const std::vector<ParamSpec>& specs,
+                     DType dtype) {
   std::vector<std::string> problems;
   std::set<std::string> wanted;
-  for (const ParamTensor& tensor : params.tensors()) {
-    const std::string& name = tensor.spec.name;
+  for (const ParamSpec& spec : specs) {
+    const std::string& name = spec.name;
     wanted.insert(name);
     const format::TensorRecord* record = file.find(role, name);
     if (record == nullptr) {
       problems.push_back("missing " + name);
-    } else if (record->shape != extents(tensor.spec.shape) || record->type != element_type(params.dtype())) {
+    } else if (record->shape != extents(spec.shape) || record->type != element_type(dtype)) {
       problems.push_back(fmt::format("mismatched {}: expected ({}) {}, found ({}) of type {}", name,
-                                     fmt::join(extents(tensor.spec.shape), ", "), name_of(params.dtype()),
+                                     fmt::join(extents(spec.shape), ", "), name_of(dtype),
                                      fmt::join(record->shape, ", "), static_cast<int>(record->type)));
     }
   }
@@ -234,6 +234,14 @@ void load_tensors(const format::Container& file, format::Role role, Backend& bac
     throw FormatError(fmt::format("{}: the tensors of role {} are not this model's:\n  {}", file.name(),
                                   static_cast<int>(role), fmt::join(problems, "\n  ")));
   }
+}
+
+void load_tensors(const format::Container& file, format::Role role, Backend& backend,
+                  const ParamSet& params) {
+  std::vector<ParamSpec> specs;
+  for (const ParamTensor& tensor : params.tensors())
+    specs.push_back(tensor.spec);
+  require_tensors(file, role, specs, params.dtype());
   for (const ParamTensor& tensor : params.tensors()) {
     // Piece by piece, so that loading needs little more memory than the parameters themselves.
     const auto size = static_cast<std::int64_t>(size_of(params.dtype()));

@@ -35,8 +35,11 @@ class HostTensors {
   const std::byte* data_ = nullptr;
 };
 
-// Strict: tensors of `role` in the file and in params must be the same by name, shape and type. Throws
-// format::FormatError listing all that are missing, unexpected or mismatched.
+// Strict: tensors of `role` in the file must be those of `specs` by name and shape, all of type `dtype`.
+// Throws format::FormatError listing all that are missing, unexpected or mismatched.
+void require_tensors(const format::Container& file, format::Role role, const std::vector<ParamSpec>& specs,
+                     DType dtype);
+// The same, and their values.
 void load_tensors(const format::Container& file, format::Role role, Backend& backend, const ParamSet& params);
 
 }  // namespace vitrail

@@ -16,15 +16,22 @@ nlohmann::json by_channel(const std::array<double, 4>& numbers, std::int64_t cha
 
 }  // namespace
 
-void add_metadata(Graph& graph, const Model& model) {
-  const InputConfig& input = model.input;
-  graph.metadata("architecture", model.config.name);
+void add_metadata(Graph& graph, const Subject& subject, const ExportOptions& options) {
+  const InputConfig& input = subject.input;
+  const bool samples = options.input == InputKind::samples;
+  graph.metadata("architecture", subject.config.name);
   graph.metadata("channels", text(input.channels));
   graph.metadata("crop_pct", text(input.crop_pct));
+  graph.metadata("dtype", std::string(name_of(options.numbers)));
+  graph.metadata("input", std::string(name_of(options.input)));
   graph.metadata("interpolation", name_of(input.interpolation));
-  graph.metadata("labels", text(model.labels));
+  graph.metadata("labels", text(subject.labels));
+  graph.metadata("layout", samples ? std::string(name_of(options.layout)) : "nchw");
   graph.metadata("mean", text(by_channel(input.mean, input.channels)));
+  graph.metadata("output", std::string(name_of(options.output)));
+  graph.metadata("prepares", options.any_size ? "all" : samples ? "normalisation" : "nothing");
   graph.metadata("producer", std::string("vitrail ") + VITRAIL_VERSION);
+  graph.metadata("profile", std::string(name_of(options.profile)));
   graph.metadata("size", text(input.size));
   graph.metadata("std", text(by_channel(input.std, input.channels)));
 }

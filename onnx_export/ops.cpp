@@ -17,7 +17,7 @@ constexpr Op kOps[] = {
      "q, k, v of rank 3, attributes q_num_heads, kv_num_heads; from opset 23"},
     {"Cast", "", {13, 19, 21, 23, 24}, kAnyProfile | kHalf | kInt8 | kBytes, "f32, f16, u8, i32 to f32, f16"},
     {"Clip", "", {13}, kModern | kAnySize, "to [0, 255], bounds as inputs"},
-    {"Concat", "", {13}, kStatic | kModern, "prefix tokens before patch tokens; sizes (int64) in kAnySize"},
+    {"Concat", "", {13}, kStatic, "prefix tokens before patch tokens"},
     {"Conv", "", {11, 22}, kAnyProfile, "the patch embedding: strides = kernel_shape, no padding"},
     {"DequantizeLinear",
      "",

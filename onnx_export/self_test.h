@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "engine/model_io.h"
-#include "onnx_export/graph.h"
 #include "onnx_export/interpreter.h"
+#include "onnx_export/vit_graph.h"
 
 namespace vitrail::onnx_export {
 
@@ -43,15 +43,17 @@ std::vector<float> self_test_floats(std::uint64_t seed, std::size_t count);
 std::vector<std::uint8_t> self_test_bytes(std::uint64_t seed, std::size_t count);
 
 // The engine's own logits for the input: of a graph with f32 images of `batch` and logits, in f32.
-SelfTest engine_self_test(const Model& model, Backend& backend, std::int64_t batch, double tolerance);
+SelfTest engine_self_test(const VitConfig& config, const VitParams& params, Backend& backend,
+                          std::int64_t batch, double tolerance);
 // What the graph itself computes in the reference interpreter; open extents become 1, but for those of
 // `shape` where it is given. Indices are left out where the tolerance lets numbers change places.
 SelfTest interpreted_self_test(const reference::ModelParts& parts, reference::Products& products,
                                double tolerance, const reference::Dims& shape = {});
 
-// Gives a finished graph, whose other metadata are there already, its self-test and its hash. Expected are
-// the engine's own logits where the graph is in f32 and ends in them, else what the interpreter computes.
-void add_self_test(Graph& graph, const Model& model, Backend& backend);
+// Gives a finished graph its self-test. Expected are the engine's own logits where the graph takes prepared
+// images, computes in f32 and ends in logits, else what the interpreter computes. (The hash is added by
+// whoever writes the file: onnx_export/model_writer.h.)
+void add_self_test(Graph& graph, const Subject& subject, const ExportOptions& options, Backend& backend);
 
 // Tolerances by what the weights and activations are in.
 inline constexpr double kToleranceF32 = 2e-5, kToleranceF16 = 1e-2, kToleranceInt8 = 5e-2;

@@ -4,13 +4,22 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "engine/app/console.h"
 #include "engine/app/exit_codes.h"
 
 namespace vitrail::app {
 
-struct OnnxOptions;
+// As they stand on the command line; engine/app/export_onnx_options.cpp describes each.
+struct OnnxOptions {
+  std::string profile = "portable", batch, output = "logits", input = "float", layout = "nhwc",
+              dtype = "fp32";
+  std::int64_t opset = 0, top = 5;  // opset 0: the profile's
+  std::vector<std::int64_t> blocks;
+  bool any_size = false, external_data = false, json = false;
+  std::vector<std::string> settings;  // data=FOLDER
+};
 
 // Describes the options that only ONNX has; what the user sets stands in the result once the line is parsed.
 std::shared_ptr<OnnxOptions> add_onnx_options(CLI::App& command);

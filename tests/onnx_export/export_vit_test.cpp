@@ -11,28 +11,16 @@
 
 #include "engine/error.h"
 #include "format/error.h"
+#include "onnx_export/closeness.h"
 #include "tests/support/export_model.h"
+#include "tests/support/temporary_folder.h"
 
 namespace vitrail::onnx_export {
 namespace {
 
-// A folder of its own for each test, gone afterwards.
-class Folder {
- public:
-  Folder() {
-    std::string name = (std::filesystem::temp_directory_path() / "vitrail-onnx-XXXXXX").string();
-    REQUIRE(mkdtemp(name.data()) != nullptr);
-    path_ = name;
-  }
-  ~Folder() { std::filesystem::remove_all(path_); }
-  std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
-  std::int64_t files() const {
-    return std::distance(std::filesystem::directory_iterator(path_), std::filesystem::directory_iterator());
-  }
-
- private:
-  std::filesystem::path path_;
-};
+std::int64_t files_in(const std::filesystem::path& folder) {
+  return std::distance(std::filesystem::directory_iterator(folder), std::filesystem::directory_iterator());
+}
 
 std::string read(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
@@ -44,7 +32,7 @@ std::unique_ptr<Backend> cpu() {
 }
 
 TEST_CASE("the result tells what was written") {
-  const Folder folder;
+  const test::TemporaryFolder folder;
   const auto backend = cpu();
   const Model model = test::export_model(*backend, test::tiny_config(), DType::f64);
   const ExportResult result = export_vit(folder / "m.onnx", model, *backend);
@@ -55,11 +43,11 @@ TEST_CASE("the result tells what was written") {
   onnx::ModelProto proto;
   REQUIRE(proto.ParseFromString(read(folder / "m.onnx")));
   CHECK(proto.graph().node_size() == result.nodes);
-  CHECK(folder.files() == 1);
+  CHECK(files_in(folder / "") == 1);
 }
 
 TEST_CASE("the same model gives the same bytes") {
-  const Folder folder;
+  const test::TemporaryFolder folder;
   const auto backend = cpu();
   for (const test::NamedConfig& named : test::switch_configs()) {
     CAPTURE(named.name);
@@ -70,7 +58,7 @@ TEST_CASE("the same model gives the same bytes") {
 }
 
 TEST_CASE("labels and preprocessing travel in the file") {
-  const Folder folder;
+  const test::TemporaryFolder folder;
   const auto backend = cpu();
   const Model model = test::export_model(*backend, test::tiny_config());
   export_vit(folder / "m.onnx", model, *backend);
@@ -91,7 +79,7 @@ TEST_CASE("labels and preprocessing travel in the file") {
 }
 
 TEST_CASE("a label that is no UTF-8 does not spoil the file") {
-  const Folder folder;
+  const test::TemporaryFolder folder;
   const auto backend = cpu();
   Model model = test::export_model(*backend, test::tiny_config());
   model.labels[1] = "caf\xe9";
@@ -99,20 +87,73 @@ TEST_CASE("a label that is no UTF-8 does not spoil the file") {
 }
 
 TEST_CASE("a place that cannot be written is refused, and nothing is left behind") {
-  const Folder folder;
+  const test::TemporaryFolder folder;
   const auto backend = cpu();
   const Model model = test::export_model(*backend, test::tiny_config());
   CHECK_THROWS_AS(export_vit(folder / "missing" / "m.onnx", model, *backend), format::FileError);
-  CHECK(folder.files() == 0);
+  CHECK(files_in(folder / "") == 0);
 }
 
-TEST_CASE("what does not fit in one protobuf message is refused") {
-  CHECK_NOTHROW(require_fitting(304'000'000));                        // vit_large
-  CHECK_THROWS_AS(require_fitting(632'000'000), const ConfigError&);  // vit_huge
+TEST_CASE("fp16 keeps a half of a block in f32 whose numbers it cannot hold") {
+  const auto backend = cpu();
+  const Model model = test::export_model(*backend, test::tiny_config());
+  Ranges ranges;
+  ranges.images = 1;
+  ranges.outputs["blocks.1.mlp.fc2"] = {-40000, 10};
+  const auto halves = [&](const Ranges& seen) {
+    const onnx::ModelProto proto = build_vit(model, *backend, {.numbers = Numbers::fp16}, seen).complete();
+    std::string names;
+    for (const onnx::TensorProto& tensor : proto.graph().initializer())
+      names += tensor.name() + " ";
+    return names;
+  };
+  CHECK(halves({}).find("blocks.1.mlp.fc1.weight.T.f16 ") != std::string::npos);
+  CHECK(halves(ranges).find("blocks.1.mlp.fc1.weight.T ") != std::string::npos);
+  CHECK(halves(ranges).find("blocks.1.attn.qkv.weight.T.f16 ") != std::string::npos);
+  CHECK(halves(ranges).find("blocks.0.mlp.fc1.weight.T.f16 ") != std::string::npos);
+}
+
+TEST_CASE("static int8 wants images, and covers what they showed") {
+  const auto backend = cpu();
+  const Model model = test::export_model(*backend, test::tiny_config());
+  const Parameters parameters(model.params, *backend);
+  const Subject subject{model.config, model.input, model.labels, parameters, model.params.views()};
+  CHECK_THROWS_AS(build_file(subject, *backend, {.numbers = Numbers::int8_static}), ConfigError);
+  Ranges ranges;
+  const std::vector<float> images(3 * 3 * 8 * 8, 0.5f);
+  observe(ranges, model.config, model.params.views(), *backend, images);
+  CHECK(ranges.images == 3);
+  CHECK(ranges.inputs.size() == 8);                            // four layers a block
+  CHECK(ranges.outputs.size() == 10);                          // and the scores
+  CHECK(ranges.inputs.at("blocks.0.mlp.fc2").lowest > -0.2f);  // behind a GELU
+  CHECK_NOTHROW(build_file(subject, *backend, {.numbers = Numbers::int8_static}, ranges));
+}
+
+TEST_CASE("how far a graph is from the engine") {
+  const auto backend = cpu();
+  const Model model = test::export_model(*backend, test::tiny_config());
+  std::vector<float> images(10 * 3 * 8 * 8);
+  for (std::size_t i = 0; i < images.size(); ++i)
+    images[i] = static_cast<float>(i % 37) / 18 - 1;
+  const std::vector<std::int64_t> labels(10, 1);
+  const auto measured = [&](Numbers numbers) {
+    Comparison comparison(build_vit(model, *backend, {.numbers = numbers}), model.config,
+                          model.params.views(), *backend);
+    comparison.add(images, labels);
+    return comparison.result();
+  };
+  const Closeness exact = measured(Numbers::fp32), coarse = measured(Numbers::int8_weights);
+  CHECK(exact.images == 10);
+  CHECK(exact.labelled == 10);
+  CHECK(exact.largest_difference < 1e-5);
+  CHECK(exact.same_top1 == 10);
+  CHECK(exact.engine_right == exact.graph_right);
+  CHECK(coarse.largest_difference > 1e-4);
+  CHECK(coarse.largest_difference < 0.2 * (1 + coarse.largest_logit));
 }
 
 TEST_CASE("sizes that contradict each other are refused") {
-  const Folder folder;
+  const test::TemporaryFolder folder;
   const auto backend = cpu();
   Model model = test::export_model(*backend, test::tiny_config());
   model.config.num_heads = 3;  // does not divide 8

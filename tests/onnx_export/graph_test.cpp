@@ -61,21 +61,45 @@ TEST_CASE("the output's name replaces that of the last node's tensor") {
 TEST_CASE("shapes follow the operators") {
   Graph graph("net");
   const Value x = graph.input("x", {kBatch, 6, 4});
-  const std::vector<float> weight(4 * 9);
-  CHECK(graph.matmul("a", x, graph.floats("w", {4, 9}, weight)).dims == Dims{kBatch, 6, 9});
+  CHECK(graph.matmul("a", x, graph.floats("w", {4, 9}, std::vector<float>(4 * 9))).dims ==
+        Dims{kBatch, 6, 9});
   CHECK(graph.transpose("a", x, {2, 0, 1}).dims == Dims{4, kBatch, 6});
   CHECK(graph.reshape("a", x, "s", {kBatch, 24}).dims == Dims{kBatch, 24});
   CHECK(graph.pad_rows("a", x, 2).dims == Dims{kBatch, 8, 4});
   CHECK(graph.slice_rows("a", x, 1, 3).dims == Dims{kBatch, 3, 4});
-  CHECK(graph.mean_rows("a", x).dims == Dims{kBatch, 4});
+  CHECK(graph.slice_rows("a", x, 1, 3, 2).dims == Dims{kBatch, 6, 3});
+  CHECK(graph.mean("a", x, 1).dims == Dims{kBatch, 4});
+  CHECK(graph.concat("a", x, x, 1).dims == Dims{kBatch, 12, 4});
+  CHECK(graph.cast("a", x, Type::f16).type == Type::f16);
+  CHECK(graph.cast("a", x, Type::f32).name == "x");
   const std::vector<Value> halves = graph.split("a", x, 2);
   REQUIRE(halves.size() == 2);
   CHECK(halves[1].dims == Dims{kBatch, 6, 2});
   CHECK(halves[0].name != halves[1].name);
-  const Value images = graph.input("images", {kBatch, 3, 12, 8});
-  const std::vector<float> kernel(5 * 3 * 4 * 4);
-  const Value patches = graph.patches("p", images, graph.floats("k", {5, 3, 4, 4}, kernel), std::nullopt);
-  CHECK(patches.dims == Dims{kBatch, 5, 3, 2});
+}
+
+TEST_CASE("large initialisers have their bytes elsewhere") {
+  Graph graph("net");
+  graph.floats("small", {255}, std::vector<float>(255));
+  graph.floats("large", {256}, std::vector<float>(256, 2.5f));
+  REQUIRE(graph.model().graph().initializer_size() == 1);
+  REQUIRE(graph.payloads().size() == 1);
+  CHECK(graph.payloads()[0].bytes == 1024);
+  const onnx::ModelProto whole = graph.complete();
+  REQUIRE(whole.graph().initializer_size() == 2);
+  CHECK(floats_of(whole.graph().initializer(1)) == std::vector<float>(256, 2.5f));
+  const onnx::ModelProto skeleton = graph.skeleton();
+  CHECK(skeleton.graph().initializer_size() == 1);
+  CHECK(skeleton.graph().input(0).name() == "large");
+}
+
+TEST_CASE("an operator of another domain imports that domain once") {
+  Graph graph("net");
+  const Value x = graph.input("x", {kBatch, 4});
+  graph.map("a", "com.microsoft.Gelu", graph.map("a", "com.microsoft.Gelu", x));
+  CHECK(graph.model().opset_import_size() == 2);
+  CHECK(graph.model().graph().node(0).domain() == "com.microsoft");
+  CHECK(graph.model().graph().node(0).op_type() == "Gelu");
 }
 
 }  // namespace

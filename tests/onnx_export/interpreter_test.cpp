@@ -24,11 +24,12 @@ TEST_CASE("the interpreter computes the engine's logits, for every switch and se
     for (const test::NamedConfig& named : test::switch_configs()) {
       CAPTURE(named.name);
       const Model model = test::export_model(*backend, named.config);
-      const onnx_export::Graph exported = build_vit(model, *backend);
-      const reference::ModelParts parts = reference::ModelParts::of(exported.model());
+      const onnx::ModelProto exported = build_vit(model, *backend).complete();
+      const reference::ModelParts parts = reference::ModelParts::of(exported);
       const reference::Graph graph(parts);
       for (const std::int64_t batch : {1, 3}) {
-        const SelfTest test = engine_self_test(model, *backend, batch, kToleranceF32);
+        const SelfTest test =
+            engine_self_test(model.config, model.params.views(), *backend, batch, kToleranceF32);
         const Deviation deviation = run_self_test(test, graph, *products);
         CHECK_MESSAGE(deviation.within(), deviation.text());
         CHECK(deviation.distance() < 1e-5);

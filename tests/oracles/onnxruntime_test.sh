@@ -1,17 +1,18 @@
 #!/usr/bin/env bash
-# onnxruntime against the engine: six architectures with random weights, then a network trained, exported and
-# asked by the driver.
+# onnxruntime against the engine: networks with random weights in every profile and in all numbers, then a network
+# trained, exported and asked by the driver.
 #   onnxruntime_test.sh ONNX_PARITY VITRAIL FOLDER
 set -euo pipefail
 parity=$1 vitrail=$2 folder=$3
 root=$(cd "$(dirname "$0")/../.." && pwd)
 bash "$root/scripts/oracle-venv.sh"
-check() { "$root/build/oracle-venv/bin/python" "$root/tests/oracles/check_onnx.py" "$@"; }
+python=$root/build/oracle-venv/bin/python
+check() { "$python" "$root/tests/oracles/check_onnx.py" "$@"; }
 
 rm -rf "$folder"
 mkdir -p "$folder"
 "$parity" "$folder/parity"
-check parity "$folder/parity"
+"$python" "$root/tests/oracles/check_onnx_grid.py" "$folder/parity"
 
 check images "$folder/data"
 "$vitrail" train data="$folder/data" out="$folder/run" steps=2 batch=9 opt.lr=0.02 schedule.warmup_steps=0 \
