@@ -28,7 +28,8 @@ Value Graph::matmul(const std::string& scope, const Value& a, const Value& b) {
 }
 
 Value Graph::softmax(const std::string& scope, const Value& x) {
-  return add(scope, "Softmax", {x}, {x.dims, x.type}, {{"axis", std::int64_t{-1}}});
+  return add(scope, "Softmax", {x}, {x.dims, x.type},
+             {{"axis", static_cast<std::int64_t>(x.dims.size()) - 1}});
 }
 
 Value Graph::reshape(const std::string& scope, const Value& x, const std::string& shape_name,

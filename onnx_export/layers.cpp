@@ -30,7 +30,7 @@ std::string scope_of(const std::string& module) {
 Value Layers::norm(const std::string& module, const Value& x) {
   const Value weight = weights_.get(module + ".weight"), bias = weights_.get(module + ".bias");
   return graph_.add(scope_of(module), "LayerNormalization", {x, weight, bias}, {x.dims},
-                    {{"axis", std::int64_t{-1}}, {"epsilon", config_.norm_eps}});
+                    {{"axis", static_cast<std::int64_t>(x.dims.size()) - 1}, {"epsilon", config_.norm_eps}});
 }
 
 // A half of a block stays in f32 as a whole when one of its layers gives more than fp16 holds.

@@ -13,9 +13,7 @@ namespace vitrail::onnx_export {
 namespace {
 
 using format::FormatError;
-using reference::Dims;
 using reference::Tensor;
-using reference::Type;
 
 constexpr std::int64_t kMostValues = 2048;  // of an output
 
@@ -47,8 +45,8 @@ SelfTest::Output SelfTest::sampled(const std::string& name, const Tensor& tensor
 
 namespace {
 
-Dims index_of(std::int64_t element, const Dims& shape) {
-  Dims index(shape.size(), 0);
+reference::Dims index_of(std::int64_t element, const reference::Dims& shape) {
+  reference::Dims index(shape.size(), 0);
   for (std::size_t axis = shape.size(); axis-- > 0; element /= shape[axis])
     index[axis] = element % shape[axis];
   return index;
@@ -96,13 +94,14 @@ std::vector<std::uint8_t> self_test_bytes(std::uint64_t seed, std::size_t count)
   return elements;
 }
 
-Tensor self_test_input(const SelfTest& test, Type type, const std::shared_ptr<reference::Budget>& budget) {
+Tensor self_test_input(const SelfTest& test, reference::Type type,
+                       const std::shared_ptr<reference::Budget>& budget) {
   Tensor tensor = make_tensor(budget, type, test.shape, "the self-test's input");
   const auto count = static_cast<std::size_t>(tensor.count());
   if (reference::is_float(type)) {
     tensor.elements->floats = self_test_floats(test.seed, count);
     tensor.round();
-  } else if (type == Type::u8) {
+  } else if (type == reference::Type::u8) {
     const std::vector<std::uint8_t> bytes = self_test_bytes(test.seed, count);
     std::copy(bytes.begin(), bytes.end(), tensor.elements->whole.begin());
   } else {
@@ -113,7 +112,7 @@ Tensor self_test_input(const SelfTest& test, Type type, const std::shared_ptr<re
 }
 
 SelfTest interpreted_self_test(const reference::ModelParts& parts, reference::Products& products,
-                               double tolerance, const Dims& shape) {
+                               double tolerance, const reference::Dims& shape) {
   const reference::Graph graph(parts);
   if (graph.inputs().size() != 1) throw FormatError("the self-test expects a graph with one input");
   const reference::Declared& input = graph.inputs()[0];
