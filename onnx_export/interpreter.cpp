@@ -22,6 +22,7 @@ Tensor decode(const Constant& constant, const std::shared_ptr<Budget>& budget) {
   const std::string what = fmt::format("initialiser '{}'", constant.name);
   if (!constant.produce) return decode_tensor(budget, constant.type, constant.dims, constant.bytes, what);
   std::vector<std::byte> bytes;
+  bytes.reserve(static_cast<std::size_t>(checked_elements(constant.dims, what)) * size_of(constant.type));
   constant.produce([&](format::Bytes piece) { bytes.insert(bytes.end(), piece.begin(), piece.end()); });
   return decode_tensor(budget, constant.type, constant.dims, bytes, what);
 }

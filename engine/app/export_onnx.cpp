@@ -2,8 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "engine/app/export_images.h"
 #include "engine/app/export_onnx_options.h"
+#include "engine/app/onnx_files.h"
 #include "engine/app/platform.h"
 #include "engine/app/run_folder.h"
 #include "engine/app/stopwatch.h"
@@ -64,9 +67,10 @@ class OnnxExport {
     return export_graph(path, graph, subject_, options_);
   }
 
-  // Against the engine, in the reference interpreter; nothing for a file in fp32 without images.
-  std::optional<onnx::Closeness> measure() {
-    if (options_.numbers == onnx::Numbers::fp32 && !data_) return std::nullopt;
+  // Against the engine, in the reference interpreter; nothing for a file in fp32 without images, unless
+  // `always`.
+  std::optional<onnx::Closeness> measure(bool always) {
+    if (options_.numbers == onnx::Numbers::fp32 && !data_ && !always) return std::nullopt;
     onnx::ExportOptions plain{
         .profile = options_.profile, .opset = options_.opset, .numbers = options_.numbers};
     if (plain.profile == onnx::Profile::fixed_batch) plain.profile = onnx::Profile::portable;
@@ -187,6 +191,26 @@ void show(Console& console, const std::vector<onnx::Judgement>& judgements) {
   }
 }
 
+// Whether an export does what --verify asks of it: the file on the disk proves itself, and in fp32 the graph
+// gives the engine's logits.
+ExitCode verified(Console& console, const OnnxFileReport& proof, const onnx::Closeness& closeness,
+                  bool exact) {
+  constexpr double kLimit = 1e-4;  // of a logit, or of the largest where that is above 1
+  if (proof.proof != Proof::proven) {
+    console.error("the exported file does not prove itself: " + proof.text, "");
+    return ExitCode::damaged;
+  }
+  if (exact && !(closeness.largest_difference <= kLimit * std::max(1.0, closeness.largest_logit))) {
+    console.error(
+        fmt::format(
+            "the exported graph's logits are up to {:.1e} from the engine's, at most {:.0e} is allowed",
+            closeness.largest_difference, kLimit * std::max(1.0, closeness.largest_logit)),
+        "");
+    return ExitCode::damaged;
+  }
+  return ExitCode::done;
+}
+
 }  // namespace
 
 ExitCode export_onnx(Console& console, const std::string& model_name, const std::string& out,
@@ -197,25 +221,32 @@ ExitCode export_onnx(Console& console, const std::string& model_name, const std:
   OnnxExport work(file, options);
   const onnx::ExportResult result = work.write(out.empty() ? default_out(model_name) : fs::path(out));
   const double seconds = watch.seconds();
-  const std::optional<onnx::Closeness> closeness = work.measure();
+  const std::optional<onnx::Closeness> closeness = work.measure(options.verify);
+  std::optional<OnnxFileReport> proof;
+  if (options.verify) proof = OnnxVerifier("reference", "").verify(result.path);
+  const auto outcome = [&] {
+    return proof ? verified(console, *proof, *closeness, options.dtype == "fp32") : ExitCode::done;
+  };
   const std::vector<std::string> notes = remarks(result, options, work.ranges());
   if (options.json) {
     nlohmann::ordered_json json = to_json(result, options);
     json["model"] = file.string();
     json["seconds"] = seconds;
     if (closeness) json["deviation"] = to_json(*closeness);
+    if (proof) json["verified"] = proof->json;
     json["notes"] = notes;
     json["runtimes"] = to_json(work.judgements());
     console.document(json.dump(2));
-    return ExitCode::done;
+    return outcome();
   }
   console.row("Model", fmt::format("{}  {} parameters", file.string(), parameters_text(result.parameters)));
   show(console, result, options, seconds);
   if (closeness) show(console, *closeness);
+  if (proof) show(console, *proof);
   for (const std::string& note : notes)
     console.row("Note", note);
   show(console, work.judgements());
-  return ExitCode::done;
+  return outcome();
 }
 
 }  // namespace vitrail::app

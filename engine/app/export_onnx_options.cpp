@@ -79,6 +79,10 @@ std::shared_ptr<OnnxOptions> add_onnx_options(CLI::App& command) {
       ->group(group);
   text("--dtype", options->dtype, "fp32, fp16, int8, int8-dynamic, int8-static, int8-weights");
   command.add_flag("--external-data", options->external_data, "weights in a file beside")->group(group);
+  command
+      .add_flag("--verify", options->verify,
+                "read the file again, run its self-test and compare it with the engine on images")
+      ->group(group);
   command.add_flag("--json", options->json, "one JSON document on standard output")->group(group);
   command
       .add_option("settings", options->settings,

@@ -79,6 +79,21 @@ TEST_CASE("verify proves an exported file, and tells what it proved") {
   CHECK(file.at("self_test").at("deviation") < file.at("self_test").at("allowed"));
 }
 
+TEST_CASE("an export verifies itself on the way, whatever its profile and numbers") {
+  const Place place;
+  for (const std::vector<std::string>& more : std::vector<std::vector<std::string>>{
+           {}, {"--dtype", "fp16"}, {"--profile", "ort", "--dtype", "int8"}}) {
+    std::vector<std::string> arguments{"export", "m.vitrail", "--to", "onnx", "--verify"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const Outcome outcome = place.run(arguments);
+    CHECK_MESSAGE(outcome.code == 0, outcome.err);
+    CHECK_MESSAGE(contains(outcome.out, "Good  m.onnx"), outcome.out);
+    CHECK(contains(outcome.out, "Deviation"));
+  }
+  const Outcome json = place.run({"export", "m.vitrail", "--to", "onnx", "--verify", "--json"});
+  CHECK(nlohmann::json::parse(json.out).at("verified").at("self_test").at("within") == true);
+}
+
 TEST_CASE("verify refuses damaged ONNX files of every kind") {
   const Place place;
   REQUIRE(place.run({"export", "m.vitrail", "--to", "onnx"}).code == 0);

@@ -74,6 +74,69 @@ TEST_CASE("an exported file of every switch proves itself") {
   }
 }
 
+TEST_CASE("files of every profile, input, output and kind of numbers prove themselves, external data too") {
+  const test::TemporaryFolder folder;
+  const auto backend = make_backend("cpu", {.threads = 1});
+  VitConfig config = test::tiny_config();
+  config.embed_dim = 32;  // payloads that are streamed
+  config.mlp_dim = 64;
+  const Model model = test::export_model(*backend, config);
+  std::vector<ExportOptions> all;
+  for (const Profile profile : {Profile::portable, Profile::fixed_batch, Profile::ort, Profile::modern}) {
+    for (const Numbers numbers : {Numbers::fp32, Numbers::fp16, Numbers::int8_dynamic, Numbers::int8_weights})
+      all.push_back({.profile = profile, .numbers = numbers});
+  }
+  for (const Output output : {Output::probabilities, Output::features, Output::topk, Output::attention})
+    all.push_back({.output = output});
+  for (const SampleLayout layout : {SampleLayout::nhwc, SampleLayout::nchw})
+    all.push_back({.input = InputKind::samples, .layout = layout});
+  all.push_back({.profile = Profile::modern, .input = InputKind::samples, .any_size = true});
+  all.push_back({.profile = Profile::fixed_batch, .batch = 3});
+  all.push_back({.external_data = true});
+  for (const ExportOptions& options : all) {
+    CAPTURE(name_of(options.profile));
+    CAPTURE(name_of(options.numbers));
+    CAPTURE(name_of(options.output));
+    export_vit(folder / "m.onnx", model, *backend, options);
+    const OnnxReport report = verify_onnx(folder / "m.onnx", *backend);
+    CHECK(report.hashed);
+    CHECK(report.official == (report.opset <= 17));
+    REQUIRE(report.deviation);
+    CHECK_MESSAGE(report.deviation->within(), report.deviation->text());
+  }
+}
+
+TEST_CASE("external data are looked for in the file's folder, and nowhere else") {
+  const test::TemporaryFolder folder;
+  const auto backend = make_backend("cpu", {.threads = 1});
+  VitConfig config = test::tiny_config();
+  config.embed_dim = 32;
+  export_vit(folder / "m.onnx", test::export_model(*backend, config), *backend, {.external_data = true});
+  const std::string whole = read(folder / "m.onnx");
+  const auto refused = [&](const std::string& key, const std::string& value, const std::string& part) {
+    onnx::ModelProto model;
+    REQUIRE(model.ParseFromString(whole));
+    for (onnx::TensorProto& tensor : *model.mutable_graph()->mutable_initializer()) {
+      for (onnx::StringStringEntryProto& entry : *tensor.mutable_external_data()) {
+        if (entry.key() == key) entry.set_value(value);
+      }
+    }
+    std::ofstream(folder / "m.onnx", std::ios::binary) << model.SerializeAsString();
+    CHECK_THROWS_WITH_AS(verify_onnx(folder / "m.onnx", *backend), doctest::Contains(part.c_str()),
+                         FormatError);
+  };
+  refused("location", "/etc/passwd", "in the folder of the file");
+  refused("location", "../m.onnx.data", "in the folder of the file");
+  refused("location", ".", "in the folder of the file");
+  refused("location", "nothing.data", "cannot be read");
+  refused("offset", "18446744073709551615", "behind the end");
+  refused("offset", "-1", "expected a number of bytes");
+  refused("length", "18446744073709551615", "behind the end");
+  refused("length", "12", "expected");
+  std::filesystem::create_symlink("/etc/passwd", folder / "link");
+  refused("location", "link", "in the folder of the file");
+}
+
 TEST_CASE("a file cut off anywhere is refused") {
   const SmallFile file;
   for (std::size_t size = 0; size < file.bytes.size(); ++size) {
