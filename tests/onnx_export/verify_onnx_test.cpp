@@ -149,16 +149,28 @@ TEST_CASE("every flipped bit is found, of structure, metadata and weights") {
   const SmallFile file;
   REQUIRE(file.verify(file.bytes).deviation->within());
   std::string damaged = file.bytes;
+  // Protobuf reads 64 bits of a number of ten bytes, which hold 70: the last six may be anything.
+  const std::string message = file.message().SerializeAsString();
+  const auto says_the_same = [&] {
+    onnx::ModelProto model;
+    return model.ParseFromString(damaged) && model.SerializeAsString() == message;
+  };
+  int idle = 0;
   // All eight bits of every 7th byte: 7 has no divisor in common with the sizes of elements.
   for (std::size_t at = 0; at < damaged.size(); at += 7) {
     for (int bit = 0; bit < 8; ++bit) {
       CAPTURE(at);
       CAPTURE(bit);
       damaged[at] = static_cast<char>(damaged[at] ^ (1 << bit));
-      CHECK_THROWS_AS(file.verify(damaged), FormatError);
+      if (says_the_same()) {
+        ++idle;
+      } else {
+        CHECK_THROWS_AS(file.verify(damaged), FormatError);
+      }
       damaged[at] = file.bytes[at];
     }
   }
+  CHECK(idle <= 24);
 }
 
 TEST_CASE("a weight that was changed on purpose, hash and all, is found by the self-test") {
