@@ -26,6 +26,20 @@ library=("$root"/build/oracle-venv/lib/python3*/site-packages/onnxruntime/capi/l
 "$vitrail" verify "$folder/model.onnx" "$folder"/parity/*/model.onnx
 "$vitrail" verify "$folder/model.onnx" "$folder"/parity/*/model.onnx --runtime onnxruntime --runtime-library "${library[0]}"
 
+# Of every profile, kind of numbers, input and output.
+mkdir "$folder/grid"
+save() { "$vitrail" export "$folder/run" --to onnx -o "$folder/grid/$(tr '/ ' '__' <<<"$*").onnx" "$@" >/dev/null; }
+for profile in portable static ort modern; do
+  for dtype in fp32 fp16 int8-dynamic int8-weights; do save --profile $profile --dtype $dtype; done
+done
+for output in probabilities features topk attention; do save --output $output; done
+save --dtype int8-static data="$folder/data"
+save --input uint8
+save --input uint8 --profile modern --any-size
+save --external-data
+"$vitrail" verify "$folder"/grid/*.onnx
+"$vitrail" verify "$folder"/grid/*.onnx --runtime onnxruntime --runtime-library "${library[0]}"
+
 # Photographs of odd sizes, held in every way.
 photos() { "$root/build/oracle-venv/bin/python" "$root/tests/oracles/check_preprocessing.py" "$@"; }
 photos images "$folder/photos"
