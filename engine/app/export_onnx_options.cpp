@@ -50,7 +50,7 @@ onnx::ExportOptions parsed(const OnnxOptions& options) {
   result.top = options.top;
   result.attention = options.blocks;
   result.input = kind_of<onnx::InputKind>("--input", onnx::kInputNames, options.input);
-  result.layout = kind_of<onnx::SampleLayout>("--layout", onnx::kLayoutNames, options.layout);
+  result.layout = kind_of<onnx::SampleLayout>("--pixels", onnx::kLayoutNames, options.layout);
   result.any_size = options.any_size;
   result.numbers = numbers_of(options);
   result.external_data = options.external_data;
@@ -74,7 +74,7 @@ std::shared_ptr<OnnxOptions> add_onnx_options(CLI::App& command) {
       ->group(group)
       ->delimiter(',');
   text("--input", options->input, "float: prepared; uint8: samples as decoded");
-  text("--layout", options->layout, "of uint8: nhwc, nchw");
+  text("--pixels", options->layout, "order of uint8: nhwc, nchw");
   command.add_flag("--any-size", options->any_size, "with uint8 and modern: the graph resizes and crops")
       ->group(group);
   text("--dtype", options->dtype, "fp32, fp16, int8, int8-dynamic, int8-static, int8-weights");

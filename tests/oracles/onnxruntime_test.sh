@@ -23,8 +23,10 @@ check predict "$folder/model.onnx" "$folder/predictions.json" "$folder"/data/val
 
 # The files prove themselves too, in the reference interpreter and in onnxruntime by its C API.
 library=("$root"/build/oracle-venv/lib/python3*/site-packages/onnxruntime/capi/libonnxruntime.so.*)
-"$vitrail" verify "$folder/model.onnx" "$folder"/parity/*/model.onnx
-"$vitrail" verify "$folder/model.onnx" "$folder"/parity/*/model.onnx --runtime onnxruntime --runtime-library "${library[0]}"
+files=("$folder/model.onnx" "$folder"/parity/real/*/portable.onnx "$folder"/parity/raw/*/model.onnx)
+"$vitrail" verify "${files[@]}" "$folder"/parity/tiny/*/*.onnx >"$folder/verified.txt"
+"$vitrail" verify "${files[@]}" "$folder"/parity/tiny/{plain,deit_distilled}/*.onnx --runtime onnxruntime --runtime-library "${library[0]}" \
+  >"$folder/verified_by_onnxruntime.txt"
 
 # Of every profile, kind of numbers, input and output.
 mkdir "$folder/grid"
