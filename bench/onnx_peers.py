@@ -11,7 +11,7 @@ import time
 
 SIZES = {"vit_tiny_patch16_224": (192, 12, 3), "vit_small_patch16_224": (384, 12, 6),
          "vit_base_patch16_224": (768, 12, 12), "vit_large_patch16_224": (1024, 24, 16)}
-ROUNDS = 15
+ROUNDS = 7
 
 
 def build(model):
