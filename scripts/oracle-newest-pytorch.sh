@@ -12,7 +12,7 @@ if ! "$venv/bin/python" -c 'import safetensors, timm, torch, transformers' 2>/de
   "$venv/bin/pip" install --quiet --disable-pip-version-check torch timm transformers safetensors numpy
 fi
 cmake --preset release >/dev/null
-cmake --build --preset release --target import_parity torch_files torch_parity
+cmake --build --preset release --target import_parity torch_files torch_parity torch_takeover
 programs=build/release/tests cases=build/newest-cases
 rm -rf "$cases"
 mkdir -p "$cases"
@@ -26,4 +26,6 @@ check() {
 check ".pt files" tests/oracles/check_torch_files.py "$cases/pt" "$programs/torch_files"
 check "families, by hand" tests/oracles/check_import.py "$programs/import_parity" "$cases/import"
 check "families of timm and transformers" tests/oracles/check_newest.py "$programs/import_parity" "$cases/newest"
+printf '\n== trainings that begin here and end in PyTorch, and the other way round\n'
+bash tests/oracles/torch_takeover.sh "$programs/torch_takeover" "$venv/bin/python" "$cases/takeover"
 printf '\nAll checks under the newest PyTorch passed\n'
