@@ -142,8 +142,8 @@ Plan make_plan(const WeightFile& file, const ImportOptions& options) {
 // Fills the parameters of a model from the pieces of a plan.
 class Filler {
  public:
-  Filler(const Plan& plan, Backend& backend, const ParamSet& params)
-      : plan_(plan), backend_(backend), params_(params) {}
+  Filler(const WeightFile& file, const Plan& plan, Backend& backend, const ParamSet& params)
+      : file_(file), plan_(plan), backend_(backend), params_(params) {}
 
   void fill() {
     for (const ParamTensor& tensor : params_.tensors()) {
@@ -153,8 +153,10 @@ class Filler {
       if (head && plan_.family.headless) {
         fill_identity(tensor);
       } else {
-        for (const Piece& piece : found->second)
+        for (const Piece& piece : found->second) {
           fill_piece(tensor, piece);
+          if (file_.release) file_.release(piece.bytes);
+        }
       }
     }
   }
@@ -238,6 +240,7 @@ class Filler {
     backend_.upload(tensor.view, values.data(), values.size() * sizeof(float));
   }
 
+  const WeightFile& file_;
   const Plan& plan_;
   Backend& backend_;
   const ParamSet& params_;
@@ -259,7 +262,7 @@ ImportedModel import_model(const WeightFile& file, Backend& backend, const Impor
     init_params(backend, import.config, result.model.params, seed,
                 [](const ParamSpec& spec) { return spec.name.starts_with("head"); });
   }
-  Filler(plan, backend, result.model.params).fill();
+  Filler(file, plan, backend, result.model.params).fill();
   return result;
 }
 

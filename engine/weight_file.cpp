@@ -77,6 +77,7 @@ void open_torch(WeightFile& file, WeightChoice choice) try {
   const auto torch = std::make_shared<format::TorchFile>(format::TorchFile::open(file.path));
   file.format = "pt";
   file.storage = torch;
+  file.release = [torch = torch.get()](format::Bytes part) { torch->release(part); };
   file.root = torch->root();
   file.root_tensors.assign(torch->tensors().begin(), torch->tensors().end());
   StateDict found = read_state_dict(file.root, file.root_tensors, choice);
@@ -94,6 +95,7 @@ void open_safetensors(WeightFile& file, WeightChoice choice) {
   opened->verify();
   file.format = "safetensors";
   file.storage = opened;
+  file.release = [opened = opened.get()](format::Bytes part) { opened->release(part); };
   file.tensors.assign(opened->tensors().begin(), opened->tensors().end());
   file.metadata = opened->metadata();
   strip_prefixes(file.tensors, file.notes);

@@ -3,6 +3,7 @@
 // file or a set with its index), `.npz`; or a folder as Hugging Face's save_pretrained leaves it.
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -29,6 +30,9 @@ struct WeightFile {
   std::vector<format::TensorRecord> root_tensors;
   std::vector<std::string> notes;       // what was taken off, in words, for the user
   std::shared_ptr<const void> storage;  // what the bytes belong to
+  // Gives back the memory of bytes that have been copied, so that loading takes that of the model alone; they
+  // are read again when they are looked at again. Empty where they are not views of a mapped file.
+  std::function<void(format::Bytes)> release;
 };
 
 // Reads and checks all of it. Of a file with an average of the weights beside the weights themselves, `best`

@@ -11,6 +11,10 @@
 
 namespace vitrail::format {
 
+// The pages of a part of a file's mapping leave this process's memory until they are looked at again. Bytes
+// outside the mapping are left alone.
+void release_pages(Bytes mapping, Bytes part);
+
 // A file mapped read-only. The mapping stays valid when the object is moved and when the file is replaced by
 // rename.
 class MappedFile {
@@ -22,9 +26,7 @@ class MappedFile {
   ~MappedFile();
 
   Bytes bytes() const { return {data_, size_}; }
-  // The pages of a part of bytes() leave this process's memory until they are looked at again. Other bytes
-  // are left alone.
-  void release(Bytes part) const;
+  void release(Bytes part) const { release_pages(bytes(), part); }
 
  private:
   const std::byte* data_ = nullptr;

@@ -57,12 +57,12 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   return *this;
 }
 
-void MappedFile::release(Bytes part) const {
-  if (data_ == nullptr || part.data() < data_ || part.data() >= data_ + size_) return;
+void release_pages(Bytes mapping, Bytes part) {
+  if (part.data() < mapping.data() || part.data() >= mapping.data() + mapping.size()) return;
   // Looking at a page maps those around it in the same 64 KiB, also such as were released before.
   constexpr std::uintptr_t kAround = std::uintptr_t{64} << 10;
   const auto begin = reinterpret_cast<std::uintptr_t>(part.data());
-  const std::uintptr_t first = std::max(begin / kAround * kAround, reinterpret_cast<std::uintptr_t>(data_));
+  const std::uintptr_t first = std::max(begin / kAround * kAround, reinterpret_cast<std::uintptr_t>(mapping.data()));
   // Pages of a file that nobody writes to lose nothing: they are read again.
   (void)::madvise(reinterpret_cast<void*>(first), begin + part.size() - first, MADV_DONTNEED);
 }

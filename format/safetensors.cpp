@@ -25,15 +25,18 @@ bool is_aligned(const std::byte* at, ElementType type) {
   return reinterpret_cast<std::uintptr_t>(at) % size == 0;
 }
 
-Hash128 hash_of_bytes(Bytes bytes) {
+}  // namespace
+
+// Of the whole tensor, piece by piece, so that it need not be in memory at once.
+Hash128 SafetensorsFile::hash_of_bytes(Bytes bytes) const {
   if (chunk_count(bytes.size()) == 0) return hash128(bytes);
   std::vector<Hash128> hashes;
-  for (std::uint64_t i = 0; i < chunk_count(bytes.size()); ++i)
+  for (std::uint64_t i = 0; i < chunk_count(bytes.size()); ++i) {
     hashes.push_back(hash128(chunk(bytes, i)));
+    release(chunk(bytes, i));
+  }
   return hash_of(hashes);
 }
-
-}  // namespace
 
 Bytes SafetensorsReader::bytes_of(Source source) {
   if (source.in_memory()) return storage_->sources.emplace_back(std::move(source)).bytes();
@@ -155,6 +158,11 @@ SafetensorsFile SafetensorsFile::open(Bytes bytes, std::string name) {
 
 bool SafetensorsFile::has_hash() const {
   return !storage_->claims.empty();
+}
+
+void SafetensorsFile::release(Bytes part) const {
+  for (const Source& source : storage_->sources)
+    source.release(part);
 }
 
 void SafetensorsFile::verify() const {

@@ -33,9 +33,14 @@ class SafetensorsFile {
   bool has_hash() const;
   void verify() const;
 
+  // Gives back the memory of a part of a tensor's bytes that will not be looked at soon; it is read again
+  // when it is.
+  void release(Bytes part) const;
+
  private:
   struct Storage;
   friend class SafetensorsReader;
+  Hash128 hash_of_bytes(Bytes bytes) const;
   std::shared_ptr<const Storage> storage_;
   std::vector<TensorRecord> tensors_;
   std::map<std::string, std::string> metadata_;

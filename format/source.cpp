@@ -12,6 +12,8 @@
 #include <cstring>
 #include <utility>
 
+#include "format/file.h"
+
 namespace vitrail::format {
 namespace {
 
@@ -83,6 +85,10 @@ Source& Source::operator=(Source&& other) noexcept {
 Source::~Source() {
   if (mapped_ && !bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
   if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+void Source::release(Bytes part) const {
+  if (mapped_) release_pages(bytes_, part);
 }
 
 void Source::read(std::uint64_t offset, std::span<std::byte> out) const {

@@ -30,6 +30,8 @@ class Source {
   // Whether bytes() is all of the file; else it is empty.
   bool in_memory() const { return descriptor_ < 0 || mapped_; }
   Bytes bytes() const { return bytes_; }
+  // Gives back the memory of a part of bytes() that will not be looked at soon.
+  void release(Bytes part) const;
   // Copies a range that lies inside the file. Reads the file even when it is mapped. Throws FileError.
   void read(std::uint64_t offset, std::span<std::byte> out) const;
 

@@ -82,8 +82,12 @@ void TorchFile::copy(const TensorRecord& tensor, std::span<std::byte> to) const 
   for (std::size_t at = 0; at < to.size(); at += kPart) {
     const Bytes part = tensor.bytes.subspan(at, std::min(kPart, to.size() - at));
     std::memcpy(to.data() + at, part.data(), part.size());
-    storage_->file.release(part);
+    release(part);
   }
+}
+
+void TorchFile::release(Bytes part) const {
+  storage_->file.release(part);
 }
 
 void TorchFile::check_storages() const {

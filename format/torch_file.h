@@ -42,6 +42,9 @@ class TorchFile {
   // Into as many bytes as the tensor has. What was read leaves this process's memory, so that loading takes
   // that of the model alone.
   void copy(const TensorRecord& tensor, std::span<std::byte> to) const;
+  // Gives back the memory of a part of a tensor's bytes that will not be looked at soon; it is read again
+  // when it is.
+  void release(Bytes part) const;
 
  private:
   struct Storage;

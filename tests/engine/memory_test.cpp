@@ -2,8 +2,11 @@
 
 #include "tests/support/memory.h"
 #include <doctest/doctest.h>
+#include "engine/import_model.h"
 #include "engine/model_io.h"
 #include "engine/trainer.h"
+#include "format/safetensors.h"
+#include "format/torch_file.h"
 #include "tests/support/synthetic_data.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/tiny_vit.h"
@@ -63,10 +66,19 @@ TEST_CASE("saving takes the memory that was set aside for it, and at most 64 MiB
   }
 }
 
-TEST_CASE("loading takes the memory of the model, and at most 16 MiB" * doctest::skip(kSanitized)) {
-  const test::TemporaryFolder folder;
+namespace {
+
+VitConfig sixty_megabytes() {
   VitConfig config = vit_config("vit_small_patch16_224");
   config.depth = 8;
+  return config;
+}
+
+}  // namespace
+
+TEST_CASE("loading takes the memory of the model, and at most 16 MiB" * doctest::skip(kSanitized)) {
+  const test::TemporaryFolder folder;
+  const VitConfig config = sixty_megabytes();
   const auto backend = make_backend("cpu", {.threads = 2});
   {
     const Model model{
@@ -82,6 +94,35 @@ TEST_CASE("loading takes the memory of the model, and at most 16 MiB" * doctest:
   const std::int64_t taken = peak_resident_bytes() - before;
   CHECK(taken >= bytes);  // else the measurement sees nothing
   CHECK(taken <= bytes + (std::int64_t{16} << 20));
+}
+
+TEST_CASE("so does taking over a file of another program" * doctest::skip(kSanitized)) {
+  const test::TemporaryFolder folder;
+  const auto backend = make_backend("cpu", {.threads = 2});
+  {
+    const VitConfig config = sixty_megabytes();
+    const Model model{
+        .config = config, .input = {}, .labels = {}, .params = ParamSet(*backend, config, DType::f32)};
+    init_params(*backend, config, model.params, 1);
+    const ExportedWeights weights = export_weights(model, *backend, Layout::timm);
+    format::write_safetensors(folder / "a.safetensors", weights.tensors, weights.metadata);
+    format::Datum::Dict state;
+    for (std::size_t i = 0; i < weights.tensors.size(); ++i)
+      state.items.push_back({weights.tensors[i].name, format::Datum::Tensor{i}});
+    format::write_torch(folder / "a.pt", std::move(state), weights.tensors);
+  }
+  ImportOptions options;
+  options.normalization = "half";
+  for (const char* name : {"a.safetensors", "a.pt"}) {
+    CAPTURE(name);
+    const std::int64_t before = resident_bytes();
+    peak_resident_bytes();
+    const ImportedModel imported = import_model(open_weight_file(folder / name), *backend, options);
+    const auto bytes = static_cast<std::int64_t>(imported.model.params.bytes());
+    const std::int64_t taken = peak_resident_bytes() - before;
+    CHECK(taken >= bytes);
+    CHECK(taken <= bytes + (std::int64_t{16} << 20));
+  }
 }
 
 }  // namespace vitrail
