@@ -62,7 +62,8 @@ void release_pages(Bytes mapping, Bytes part) {
   // Looking at a page maps those around it in the same 64 KiB, also such as were released before.
   constexpr std::uintptr_t kAround = std::uintptr_t{64} << 10;
   const auto begin = reinterpret_cast<std::uintptr_t>(part.data());
-  const std::uintptr_t first = std::max(begin / kAround * kAround, reinterpret_cast<std::uintptr_t>(mapping.data()));
+  const std::uintptr_t first =
+      std::max(begin / kAround * kAround, reinterpret_cast<std::uintptr_t>(mapping.data()));
   // Pages of a file that nobody writes to lose nothing: they are read again.
   (void)::madvise(reinterpret_cast<void*>(first), begin + part.size() - first, MADV_DONTNEED);
 }
