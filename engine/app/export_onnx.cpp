@@ -85,6 +85,7 @@ class OnnxExport {
     return comparison.result();
   }
 
+  bool has_labels() const { return !model_.labels.empty(); }
   const onnx::Ranges& ranges() const { return ranges_; }
   const std::vector<onnx::Judgement>& judgements() const { return judgements_; }
 
@@ -113,8 +114,11 @@ class OnnxExport {
 
 // What the user should know before sending the file somewhere.
 std::vector<std::string> remarks(const onnx::ExportResult& result, const OnnxOptions& options,
-                                 const onnx::Ranges& ranges) {
+                                 const OnnxExport& work) {
+  const onnx::Ranges& ranges = work.ranges();
   std::vector<std::string> all;
+  if (!work.has_labels())
+    all.push_back("the model knows no class names, so the file tells classes by number alone");
   if (result.converted_to_f32) all.push_back("the weights were converted from f64");
   if (!result.checked)
     all.push_back(fmt::format("ONNX's checker in this build knows opsets up to 17 and did not see opset {}",
@@ -227,7 +231,7 @@ ExitCode export_onnx(Console& console, const std::string& model_name, const std:
   const auto outcome = [&] {
     return proof ? verified(console, *proof, *closeness, options.dtype == "fp32") : ExitCode::done;
   };
-  const std::vector<std::string> notes = remarks(result, options, work.ranges());
+  const std::vector<std::string> notes = remarks(result, options, work);
   if (options.json) {
     nlohmann::ordered_json json = to_json(result, options);
     json["model"] = file.string();

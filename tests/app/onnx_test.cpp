@@ -163,6 +163,19 @@ TEST_CASE("where the self-test runs must be known and be there") {
   CHECK(contains(none.err, "use --runtime-library PATH"));
 }
 
+TEST_CASE("an export without class names says so") {
+  const Place place;
+  const auto backend = make_backend("cpu", {.threads = 1});
+  Model model = load_model(place / "m.vitrail", *backend);
+  const Outcome named = place.run({"export", "m.vitrail", "--to", "onnx"});
+  CHECK(contains(named.out, "class names") == model.labels.empty());
+  model.labels.clear();
+  save_model(place / "m.nameless.vitrail", *backend, model);
+  const Outcome nameless = place.run({"export", "m.nameless.vitrail", "--to", "onnx"});
+  CHECK(nameless.code == 0);
+  CHECK_MESSAGE(contains(nameless.out, "knows no class names"), nameless.out);
+}
+
 TEST_CASE("an export that cannot be says why, and leaves nothing and the old file behind") {
   const Place place(192);  // 7 MB
   const auto refused = [&](const std::vector<std::string>& arguments, int code, const std::string& part,
@@ -177,6 +190,9 @@ TEST_CASE("an export that cannot be says why, and leaves nothing and the old fil
   refused({"export", "m.vitrail", "--to", "onnx"}, 1, "m.onnx", {.file_bytes = 64 << 10});
   refused({"export", "m.vitrail", "--to", "tflite"}, 2, "expected onnx");
   refused({"export", "missing.vitrail", "--to", "onnx"}, 2, "missing.vitrail");
+  refused({"export", "m.vitrail", "--to", "onnx", "--profile", "mobile"}, 2, "portable");
+  refused({"export", "m.vitrail", "--to", "onnx", "--opset", "99"}, 2, "opset");
+  refused({"export", "m.vitrail", "--to", "onnx", "--dtype", "int3"}, 2, "int8");
 
   // Weights alone tell neither the network nor labels and preprocessing.
   const auto backend = make_backend("cpu", {.threads = 1});
