@@ -29,7 +29,11 @@ bool is_aligned(const std::byte* at, ElementType type) {
 
 // Of the whole tensor, piece by piece, so that it need not be in memory at once.
 Hash128 SafetensorsFile::hash_of_bytes(Bytes bytes) const {
-  if (chunk_count(bytes.size()) == 0) return hash128(bytes);
+  if (chunk_count(bytes.size()) == 0) {
+    const Hash128 hash = hash128(bytes);
+    release(bytes);
+    return hash;
+  }
   std::vector<Hash128> hashes;
   for (std::uint64_t i = 0; i < chunk_count(bytes.size()); ++i) {
     hashes.push_back(hash128(chunk(bytes, i)));

@@ -113,7 +113,7 @@ TEST_CASE("so does taking over a file of another program" * doctest::skip(kSanit
   }
   ImportOptions options;
   options.normalization = "half";
-  for (const char* name : {"a.safetensors", "a.pt"}) {
+  for (const std::string name : {"a.safetensors", "a.pt"}) {
     CAPTURE(name);
     const std::int64_t before = resident_bytes();
     peak_resident_bytes();

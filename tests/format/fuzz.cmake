@@ -35,7 +35,7 @@ endforeach()
 set(engine ${PROJECT_SOURCE_DIR}/engine)
 add_fuzzer(sections ${engine}/checkpoint.cpp ${engine}/key_parse.cpp ${engine}/keys.cpp ${engine}/model_io.cpp
            ${engine}/model_keys.cpp ${engine}/nearest.cpp ${engine}/param_set.cpp ${engine}/schedule.cpp
-           ${engine}/sections.cpp ${engine}/train_config.cpp ${engine}/vit_config.cpp ${engine}/data/transform.cpp
+           ${engine}/sections.cpp ${engine}/tensor_text.cpp ${engine}/train_config.cpp ${engine}/vit_config.cpp ${engine}/data/transform.cpp
            ${PROJECT_SOURCE_DIR}/kernels/backend.cpp ${PROJECT_SOURCE_DIR}/kernels/view.cpp)
 target_link_options(fuzz_sections PRIVATE -no-pie -Wl,--unresolved-symbols=ignore-all)
 include(${CMAKE_CURRENT_LIST_DIR}/../onnx_export/fuzz.cmake)
