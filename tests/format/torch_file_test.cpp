@@ -191,7 +191,8 @@ TEST_CASE(
     }
   }
   const ByteVector whole = file_bytes(kTests / "corpus_torch" / "ok-weights.pt");
-  for (const ZipEntry& entry : ZipReader(whole).entries()) {
+  const ZipReader zip(whole);
+  for (const ZipEntry& entry : zip.entries()) {
     for (std::size_t bit = 8 * entry.offset; bit < 8 * (entry.offset + entry.size); ++bit) {
       ByteVector damaged = whole;
       damaged[bit / 8] ^= std::byte{1} << (bit % 8);
