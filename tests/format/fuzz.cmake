@@ -33,9 +33,10 @@ endforeach()
 # The engine's half of reading a file. What these sources call besides is never reached, and may stay undefined:
 # image processing and the backends themselves.
 set(engine ${PROJECT_SOURCE_DIR}/engine)
-add_fuzzer(sections ${engine}/checkpoint.cpp ${engine}/key_parse.cpp ${engine}/keys.cpp ${engine}/model_io.cpp
-           ${engine}/model_keys.cpp ${engine}/nearest.cpp ${engine}/param_set.cpp ${engine}/schedule.cpp
-           ${engine}/sections.cpp ${engine}/tensor_text.cpp ${engine}/train_config.cpp ${engine}/vit_config.cpp ${engine}/data/transform.cpp
-           ${PROJECT_SOURCE_DIR}/kernels/backend.cpp ${PROJECT_SOURCE_DIR}/kernels/view.cpp)
+set(decoders checkpoint init_keys key_parse keys model_io model_keys nearest optimizer param_set schedule sections
+    tensor_text train_config update_gate vit_config data/transform)
+list(TRANSFORM decoders PREPEND ${engine}/)
+list(TRANSFORM decoders APPEND .cpp)
+add_fuzzer(sections ${decoders} ${PROJECT_SOURCE_DIR}/kernels/backend.cpp ${PROJECT_SOURCE_DIR}/kernels/view.cpp)
 target_link_options(fuzz_sections PRIVATE -no-pie -Wl,--unresolved-symbols=ignore-all)
 include(${CMAKE_CURRENT_LIST_DIR}/../onnx_export/fuzz.cmake)
