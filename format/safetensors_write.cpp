@@ -15,9 +15,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Eight of them are under way at once: a model of a few hundred tensors is written in 8 MiB beside it.
-constexpr std::size_t kBlock = std::size_t{1} << 20;
-
 void read_back(const SafetensorsPlan& plan, BlockWriter& out) {
   for (std::size_t i = 0; i < plan.pieces().size(); ++i) {
     const Piece& piece = plan.pieces()[i];
@@ -33,9 +30,7 @@ WriteMode write_once(const fs::path& path, SafetensorsPlan& plan, const WriteOpt
                      AtomicFile::Place place) {
   FileSystem& files = options.files != nullptr ? *options.files : real_file_system();
   AtomicFile file(path, plan.file_bytes(), Durability::durable, files, place);
-  WriteOptions blocks = options;
-  blocks.block_bytes = std::min(options.block_bytes, kBlock);
-  BlockWriter out(file, 0, plan.file_bytes(), blocks);
+  BlockWriter out(file, 0, plan.file_bytes(), options);
   out.zeros(plan.head_bytes());
   for (std::size_t i = 0; i < plan.pieces().size(); ++i) {
     const Piece& piece = plan.pieces()[i];

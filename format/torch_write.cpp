@@ -98,19 +98,13 @@ class TorchPlan {
   std::vector<std::byte> pickle_;
 };
 
-// Blocks of 1 MiB are as fast here, and take a quarter of the memory.
-WriteOptions small_blocks(WriteOptions options) {
-  options.block_bytes = std::min(options.block_bytes, std::size_t{1} << 20);
-  return options;
-}
-
 // Whole pages go the fast way; the end, with the end record, afterwards through the page cache.
 class PagedFile {
  public:
   PagedFile(AtomicFile& file, std::uint64_t bytes, const WriteOptions& options)
       : file_(file),
         body_((bytes - kEndRecord) / kPage * kPage),
-        out_(file, 0, bytes, small_blocks(options)),
+        out_(file, 0, bytes, options),
         keep_(options.read_back) {}
 
   void put(Bytes bytes) {

@@ -9,8 +9,9 @@
 namespace vitrail::format {
 
 struct WriteOptions {
-  WriteMode mode = WriteMode::automatic;           // one that the system refuses: the next in the enumeration
-  std::size_t block_bytes = std::size_t{4} << 20;  // in one write; whole pages, at most this
+  WriteMode mode = WriteMode::automatic;  // one that the system refuses: the next in the enumeration
+  // In one write, of which eight are under way; whole pages, at most 4 MiB.
+  std::size_t block_bytes = std::size_t{1} << 20;
   // Reads everything back, past the page cache where it was written so, before the file takes its place.
   bool read_back = false;
   // Called, in the thread that writes, once a tensor's bytes have been read for the last time: from then on
