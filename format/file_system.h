@@ -13,8 +13,8 @@
 namespace vitrail::format {
 
 // io_uring and threads write past the page cache (O_DIRECT). What the system refuses gives way to the next.
-// automatic: threads, which no container refuses and which were the faster wherever both were measured
-// (bench/compare_checkpoints.sh).
+// automatic: threads, which no container refuses. Which of the two is faster depends on machine and disk:
+// bench/compare_checkpoints.sh measures both.
 enum class WriteMode : std::uint8_t { automatic, io_uring, threads, buffered };
 
 const char* name_of(WriteMode mode);
