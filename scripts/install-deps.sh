@@ -17,6 +17,7 @@ packages=(
 )
 test_packages=(
   clang-14 libclang-rt-14-dev clang-format-14 binutils
+  libboost-context-dev                                      # threads of the host emulation of CUDA
   python3 python3-venv python3-torch python3-numpy          # oracles, tests only
 )
 if [[ "${1:-}" == "--test" ]]; then packages+=("${test_packages[@]}"); fi
