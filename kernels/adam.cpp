@@ -29,8 +29,12 @@ void check_decay(const Contract& contract, const char* name, double decay) {
 void AdamStep::check() const {
   const Contract contract(kName);
   contract.present("weight", weight, 1);
+  contract.wide("weight", weight);
   contract.operand("first_moment", first_moment, weight.dtype, weight.shape);
   contract.operand("second_moment", second_moment, weight.dtype, weight.shape);
+  contract.optional("weight_bf16", weight_bf16, DType::bf16, weight.shape);
+  contract.require(!weight_bf16 || weight.dtype == DType::f32, "weight_bf16", "it beside f32 weights only",
+                   static_cast<double>(size_of(weight.dtype)));
   contract.optional("ema", ema, weight.dtype, weight.shape);
   contract.operand("grad", grad, weight.dtype, weight.shape);
   contract.optional("grad_norm", grad_norm, DType::f64, {1});
@@ -48,6 +52,7 @@ void AdamStep::check() const {
 void GradNorm::check() const {
   const Contract contract(kName);
   contract.present("grad", grad, 1);
+  contract.wide("grad", grad);
   contract.operand("norm", norm, DType::f64, {1});
 }
 

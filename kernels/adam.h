@@ -28,12 +28,13 @@ struct AdamSegment {
 // ema = ema_decay·ema + (1 − ema_decay)·w
 struct AdamStep {
   static constexpr const char* kName = "adam_step";
-  Out weight;         // (n)
-  Out first_moment;   // (n)
-  Out second_moment;  // (n)
-  Out ema;            // (n), may be absent
-  In grad;            // (n)
-  In grad_norm;       // (1) f64, absent without clipping
+  Out weight;            // (n)
+  Out first_moment;      // (n)
+  Out second_moment;     // (n)
+  Out weight_bf16 = {};  // (n) bf16, may be absent: the new f32 weights, rounded in the same pass
+  Out ema;               // (n), may be absent
+  In grad;               // (n)
+  In grad_norm;          // (1) f64, absent without clipping
   std::span<const AdamSegment>
       segments;  // ascending, disjoint; elements outside all segments are not touched
   AdamKind kind = AdamKind::adamw;

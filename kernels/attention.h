@@ -10,7 +10,8 @@ namespace vitrail {
 
 // Per sample and head, with q, k, v (tokens, head_dim) cut out of qkv and scale = 1/√head_dim:
 // s = scale · q·kᵀ,   lse = log Σ exp(s),   p = exp(s − lse),   y = dropout(p) · v
-// Dropout's element number of (head, query, key) is (head·tokens + query)·tokens + key.
+// All is of one dtype, but lse f32 beside bf16; in bf16 p and ds are rounded to bf16 before they are
+// multiplied. Dropout's element number of (head, query, key) is (head·tokens + query)·tokens + key.
 struct AttentionForward {
   static constexpr const char* kName = "attention_forward";
   Out y;    // (batch, tokens, heads·head_dim)

@@ -9,6 +9,7 @@
 
 #include "kernels/adam.h"
 #include "kernels/attention.h"
+#include "kernels/cast.h"
 #include "kernels/combine.h"
 #include "kernels/dropout.h"
 #include "kernels/layernorm.h"
@@ -111,6 +112,7 @@ class Backend {
   virtual void execute(const CrossEntropy& op) = 0;
   virtual void execute(const ApplyDropout& op) = 0;
   virtual void execute(const Combine& op) = 0;
+  virtual void execute(const Cast& op) = 0;
   virtual void execute(const AdamStep& op) = 0;
   virtual void execute(const GradNorm& op) = 0;
 

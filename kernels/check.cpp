@@ -44,6 +44,11 @@ void Contract::optional(const char* operand, In view, DType dtype, const Shape& 
   fail(operand, describe(dtype, shape) + " or nothing", describe(view));
 }
 
+void Contract::wide(const char* operand, In view) const {
+  if (!view || view.dtype != DType::bf16) return;
+  fail(operand, to_string(view.shape) + " f32 or f64", describe(view));
+}
+
 void Contract::together(const char* first, In a, const char* second, In b) const {
   if (static_cast<bool>(a) == static_cast<bool>(b)) return;
   const char* lacking = a ? second : first;

@@ -23,6 +23,10 @@ class Contract {
   // The operand is absent, or has this dtype and shape.
   void optional(const char* operand, In view, DType dtype, const Shape& shape) const;
 
+  // The operand, if present, is f32 or f64: it holds sums, statistics or the residual stream, which bf16
+  // cannot.
+  void wide(const char* operand, In view) const;
+
   // Two operands are both present or both absent.
   void together(const char* first, In a, const char* second, In b) const;
 
@@ -38,7 +42,9 @@ class Contract {
   const char* op_;
 };
 
-// The dtype of saved statistics (mean, rstd, lse) and losses: the data's own, but f32 for bf16.
+// The dtype A that goes with the dtype C in which an op's products are computed (mixed precision,
+// Micikevicius et al., arXiv 1710.03740): that of master weights, gradients of weights, the residual stream,
+// normalisation, saved statistics (mean, rstd, lse) and losses. C itself, but f32 for bf16.
 DType statistics_dtype(DType data);
 
 }  // namespace vitrail

@@ -19,7 +19,7 @@ void LinearForward::check() const {
   const std::int64_t in = x.shape[2], out = y.shape[2];
   contract.operand("y", y, x.dtype, with_features(x, out));
   contract.operand("weight", weight, x.dtype, {out, in});
-  contract.optional("bias", bias, x.dtype, {out});
+  contract.optional("bias", bias, statistics_dtype(x.dtype), {out});
 }
 
 void LinearBackward::check() const {
@@ -30,8 +30,8 @@ void LinearBackward::check() const {
   contract.operand("dy", dy, x.dtype, with_features(x, out));
   contract.optional("dx", dx, x.dtype, x.shape);
   contract.operand("weight", weight, x.dtype, {out, in});
-  contract.operand("dweight_acc", dweight_acc, x.dtype, {out, in});
-  contract.optional("dbias_acc", dbias_acc, x.dtype, {out});
+  contract.operand("dweight_acc", dweight_acc, statistics_dtype(x.dtype), {out, in});
+  contract.optional("dbias_acc", dbias_acc, statistics_dtype(x.dtype), {out});
 }
 
 void LinearGeluForward::check() const {
@@ -42,7 +42,7 @@ void LinearGeluForward::check() const {
   contract.operand("y", y, x.dtype, with_features(x, out));
   contract.optional("pre", pre, x.dtype, y.shape);
   contract.operand("weight", weight, x.dtype, {out, in});
-  contract.optional("bias", bias, x.dtype, {out});
+  contract.optional("bias", bias, statistics_dtype(x.dtype), {out});
   contract.dropout("dropout", dropout);
 }
 
@@ -51,12 +51,13 @@ void LinearResidualForward::check() const {
   contract.present("x", x, 3);
   contract.present("y", y, 3);
   const std::int64_t in = x.shape[2], out = y.shape[2];
-  contract.operand("y", y, x.dtype, with_features(x, out));
-  contract.operand("residual", residual, x.dtype, y.shape);
+  const DType wide = statistics_dtype(x.dtype);
+  contract.operand("y", y, wide, with_features(x, out));
+  contract.operand("residual", residual, wide, y.shape);
   contract.operand("weight", weight, x.dtype, {out, in});
-  contract.optional("bias", bias, x.dtype, {out});
-  contract.optional("gamma", gamma, x.dtype, {out});
-  if (branch) contract.operand("gamma", gamma, x.dtype, {out});
+  contract.optional("bias", bias, wide, {out});
+  contract.optional("gamma", gamma, wide, {out});
+  if (branch) contract.operand("gamma", gamma, wide, {out});
   contract.optional("branch", branch, x.dtype, y.shape);
   contract.dropout("dropout", dropout);
   contract.dropout("drop_path", drop_path);
@@ -67,14 +68,15 @@ void LinearResidualBackward::check() const {
   contract.present("x", x, 3);
   contract.present("dy", dy, 3);
   const std::int64_t in = x.shape[2], out = dy.shape[2];
-  contract.operand("dy", dy, x.dtype, with_features(x, out));
+  const DType wide = statistics_dtype(x.dtype);
+  contract.operand("dy", dy, wide, with_features(x, out));
   contract.operand("dx", dx, x.dtype, x.shape);
   contract.operand("dbranch", dbranch, x.dtype, dy.shape);
   contract.operand("weight", weight, x.dtype, {out, in});
-  contract.operand("dweight_acc", dweight_acc, x.dtype, {out, in});
-  contract.optional("dbias_acc", dbias_acc, x.dtype, {out});
-  contract.optional("gamma", gamma, x.dtype, {out});
-  contract.optional("dgamma_acc", dgamma_acc, x.dtype, {out});
+  contract.operand("dweight_acc", dweight_acc, wide, {out, in});
+  contract.optional("dbias_acc", dbias_acc, wide, {out});
+  contract.optional("gamma", gamma, wide, {out});
+  contract.optional("dgamma_acc", dgamma_acc, wide, {out});
   contract.optional("branch", branch, x.dtype, dy.shape);
   contract.together("gamma", gamma, "dgamma_acc", dgamma_acc);
   contract.together("gamma", gamma, "branch", branch);

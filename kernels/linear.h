@@ -1,6 +1,10 @@
 #pragma once
 // y = x·Wᵀ + b and its fused forms. Weights are (out, in) as in PyTorch. Operands of rank 3 are
 // (samples, tokens, features); rows = samples · tokens.
+//
+// Dtypes: C is the dtype of x, in which the products read (f32, f64 or bf16), A = statistics_dtype(C), in
+// which they sum. Operands are C, but for biases, gammas and the gradients of weights, biases and gammas,
+// which are A, and for what the comments name.
 
 #include "kernels/dropout.h"
 #include "kernels/gelu.h"
@@ -50,9 +54,9 @@ struct LinearGeluForward {
 // element 0 of drop_path.
 struct LinearResidualForward {
   static constexpr const char* kName = "linear_residual_forward";
-  Out y;        // (samples, tokens, out), may be residual itself
+  Out y;        // (samples, tokens, out) A, may be residual itself
   Out branch;   // (samples, tokens, out), kept for dgamma; absent without gamma and in inference
-  In residual;  // (samples, tokens, out)
+  In residual;  // (samples, tokens, out) A
   In x;         // (samples, tokens, in)
   In weight;    // (out, in)
   In bias;      // (out), may be absent
@@ -69,11 +73,11 @@ struct LinearResidualForward {
 struct LinearResidualBackward {
   static constexpr const char* kName = "linear_residual_backward";
   Out dx;           // (samples, tokens, in)
-  Out dbranch;      // (samples, tokens, out), scratch
+  Out dbranch;      // (samples, tokens, out) C: what the products read; undefined where that is dy itself
   Out dweight_acc;  // (out, in)
   Out dbias_acc;    // (out), may be absent
   Out dgamma_acc;   // (out), absent without gamma
-  In dy;            // (samples, tokens, out)
+  In dy;            // (samples, tokens, out) A
   In branch;        // (samples, tokens, out), absent without gamma
   In x;             // (samples, tokens, in)
   In weight;        // (out, in)

@@ -7,7 +7,8 @@ namespace vitrail {
 void CrossEntropy::check() const {
   const Contract contract(kName);
   contract.present("logits", logits, 2);
-  contract.operand("losses", losses, statistics_dtype(logits.dtype), {logits.shape[0]});
+  contract.wide("logits", logits);
+  contract.operand("losses", losses, logits.dtype, {logits.shape[0]});
   contract.optional("dlogits", dlogits, logits.dtype, logits.shape);
   contract.operand("targets", targets, logits.dtype, logits.shape);
   contract.require(label_smoothing >= 0 && label_smoothing < 1, "label_smoothing", "a share in [0, 1)",

@@ -1,6 +1,7 @@
 #pragma once
 // Softmax and cross-entropy in one pass, with soft targets and label smoothing
 // (Szegedy et al., arXiv 1512.00567; as torch.nn.functional.cross_entropy with class probabilities).
+// f32 or f64.
 
 #include "kernels/view.h"
 

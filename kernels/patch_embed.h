@@ -8,6 +8,7 @@ namespace vitrail {
 
 // patches[b, (i, j)] = images[b, :, iP:(i+1)P, jP:(j+1)P], flattened as (channel, row, column)
 // y = patches · weightᵀ + bias
+// patches and weight are of one dtype C (f32, f64 or bf16), all else of A = statistics_dtype(C).
 struct PatchEmbedForward {
   static constexpr const char* kName = "patch_embed_forward";
   Out y;        // (batch, patches, dim)

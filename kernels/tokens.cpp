@@ -32,6 +32,7 @@ void check_first(const Contract& contract, std::int64_t first, std::int64_t last
 void EmbedTokensForward::check() const {
   const Contract contract(kName);
   contract.present("patches", patches, 3);
+  contract.wide("patches", patches);
   std::int64_t tokens = patches.shape[1];
   tokens += prefix_rows(contract, "cls_token", cls_token, patches, false);
   tokens += prefix_rows(contract, "dist_token", dist_token, patches, false);
@@ -43,6 +44,7 @@ void EmbedTokensForward::check() const {
 void EmbedTokensBackward::check() const {
   const Contract contract(kName);
   contract.present("dpatches", dpatches, 3);
+  contract.wide("dpatches", dpatches);
   std::int64_t tokens = dpatches.shape[1];
   tokens += prefix_rows(contract, "dcls_token_acc", dcls_token_acc, dpatches, false);
   tokens += prefix_rows(contract, "ddist_token_acc", ddist_token_acc, dpatches, false);
@@ -70,6 +72,7 @@ void SliceTokensBackward::check() const {
 void MeanTokensForward::check() const {
   const Contract contract(kName);
   contract.present("x", x, 3);
+  contract.wide("x", x);
   contract.operand("y", y, x.dtype, {x.shape[0], 1, x.shape[2]});
   check_first(contract, first, x.shape[1] - 1);
 }
@@ -77,6 +80,7 @@ void MeanTokensForward::check() const {
 void MeanTokensBackward::check() const {
   const Contract contract(kName);
   contract.present("dx_acc", dx_acc, 3);
+  contract.wide("dx_acc", dx_acc);
   contract.operand("dy", dy, dx_acc.dtype, {dx_acc.shape[0], 1, dx_acc.shape[2]});
   check_first(contract, first, dx_acc.shape[1] - 1);
 }

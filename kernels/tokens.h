@@ -1,6 +1,7 @@
 #pragma once
 // The token sequence: [cls, dist, reg…, patches…], position embedding added, and tokens taken out of it again
-// (timm/models/vision_transformer.py, _pos_embed and pool).
+// (timm/models/vision_transformer.py, _pos_embed and pool). All operands of an op are of one dtype: any for
+// SliceTokens, f32 or f64 for the others.
 
 #include "kernels/view.h"
 

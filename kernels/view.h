@@ -10,8 +10,8 @@
 
 namespace vitrail {
 
-// f64 exists so that the same model code can be checked against central differences; bf16 is a tag that
-// every interface carries and that a backend may refuse by name.
+// f64 exists so that the same model code can be checked against central differences; bf16 (the upper half of
+// an f32) is for what matrix products read: each op says which of its operands may be bf16.
 enum class DType : std::uint8_t { f32, f64, bf16 };
 
 std::size_t size_of(DType dtype);  // bytes per element

@@ -2,6 +2,7 @@
 
 #include <math.h>
 
+#include "kernels/cpu/bf16.h"
 #include "kernels/cpu/chunks.h"
 #include "kernels/cpu/ops.h"
 #include "kernels/cpu/vec.h"
@@ -104,6 +105,8 @@ void step(Context& context, const AdamStep& op) {
       const std::int64_t from = segment.begin > begin ? segment.begin : begin;
       const std::int64_t to = segment.end < end ? segment.end : end;
       update(op, coefficients<T>(op, segment), from, to);
+      if (op.weight_bf16)
+        convert_row(op.weight_bf16.as<Bf16>() + from, op.weight.as<float>() + from, to - from);
       if (op.ema) average<T>(op, from, to);
     }
   });

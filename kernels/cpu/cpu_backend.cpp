@@ -124,26 +124,29 @@ int choose_threads(int wanted) {
   return wanted == 0 ? usable_cores() : wanted;
 }
 
-// The dtype an op computes in: that of its main operand.
+// Whether an op whose products or rows would be bf16 is not written yet.
 template <class Op>
-DType dtype_of(const Op& op) {
-  if constexpr (requires { op.x; }) {
-    return op.x.dtype;
-  } else if constexpr (requires { op.dy; }) {
-    return op.dy.dtype;
-  } else if constexpr (requires { op.dx; }) {
-    return op.dx.dtype;
+bool lacks_bf16(const Op& op) {
+  if constexpr (requires {
+                  op.patches;
+                  op.weight;
+                }) {
+    return op.patches.dtype == DType::bf16;
+  } else if constexpr (requires {
+                         op.patches;
+                         op.dweight_acc;
+                       }) {
+    return op.patches.dtype == DType::bf16;
   } else if constexpr (requires { op.qkv; }) {
-    return op.qkv.dtype;
-  } else if constexpr (requires { op.images; }) {
-    return op.images.dtype;
-  } else if constexpr (requires { op.logits; }) {
-    return op.logits.dtype;
-  } else if constexpr (requires { op.grad; }) {
-    return op.grad.dtype;
-  } else {
-    return op.a.dtype;
+    return op.qkv.dtype == DType::bf16;
+  } else if constexpr (requires {
+                         op.x;
+                         op.weight;
+                       }) {
+    if constexpr (requires { op.y; }) return op.x.dtype == DType::bf16 || op.y.dtype == DType::bf16;
+    if constexpr (requires { op.dy; }) return op.x.dtype == DType::bf16 || op.dy.dtype == DType::bf16;
   }
+  return false;
 }
 
 std::size_t bytes_of(In view) {
@@ -196,9 +199,10 @@ class CpuBackend final : public Backend {
 
   template <class Op>
   void dispatch(const Op& op) {
-    if (dtype_of(op) == DType::bf16) {
+    if (lacks_bf16(op)) {
       throw Error(std::string(Op::kName) +
-                  ": the cpu backend computes in f32 and f64; bf16 is not among them: use f32 tensors");
+                  ": the cpu backend computes this in f32 and f64 only, found bf16: "
+                  "use f32 tensors");
     }
     isa_.ops->execute(context_, op);
   }
@@ -223,6 +227,7 @@ class CpuBackend final : public Backend {
   void execute(const CrossEntropy& op) override { dispatch(op); }
   void execute(const ApplyDropout& op) override { dispatch(op); }
   void execute(const Combine& op) override { dispatch(op); }
+  void execute(const Cast& op) override { dispatch(op); }
   void execute(const AdamStep& op) override { dispatch(op); }
   void execute(const GradNorm& op) override { dispatch(op); }
 

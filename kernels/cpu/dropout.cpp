@@ -1,5 +1,6 @@
 #include "kernels/dropout.h"
 
+#include "kernels/cpu/bf16.h"
 #include "kernels/cpu/chunks.h"
 #include "kernels/cpu/dropout_mask.h"
 #include "kernels/cpu/ops.h"
@@ -12,13 +13,14 @@ template <class T>
 void drop(const ApplyDropout& op, std::int64_t sample, std::int64_t begin, std::int64_t end, T* y,
           const T* x) {
   constexpr std::int64_t kPiece = 1024;
-  const DropoutMask<T> dropout(op.dropout);
+  const DropoutMask<Wide<T>> dropout(op.dropout);
   for (std::int64_t from = begin; from < end; from += kPiece) {
     const std::int64_t count = from + kPiece < end ? kPiece : end - from;
-    T mask[kPiece];
+    Wide<T> mask[kPiece];
     dropout.fill(mask, sample, from, count);
-    for (std::int64_t i = 0; i < count; ++i)
-      y[from + i] = x[from + i] * mask[i];
+    each_vector<Wide<T>>(count, [&](std::int64_t i, const auto& access) {
+      write(access, y + from + i, read(access, x + from + i) * access.load(mask + i));
+    });
   }
 }
 
@@ -37,6 +39,7 @@ void apply(Context& context, const ApplyDropout& op) {
 
 void execute(Context& context, const ApplyDropout& op) {
   if (op.x.dtype == DType::f64) return apply<double>(context, op);
+  if (op.x.dtype == DType::bf16) return apply<Bf16>(context, op);
   apply<float>(context, op);
 }
 

@@ -30,6 +30,7 @@ void execute(Context& context, const AttentionBackward& op);
 void execute(Context& context, const CrossEntropy& op);
 void execute(Context& context, const ApplyDropout& op);
 void execute(Context& context, const Combine& op);
+void execute(Context& context, const Cast& op);
 void execute(Context& context, const AdamStep& op);
 void execute(Context& context, const GradNorm& op);
 
@@ -56,6 +57,6 @@ using OpTable = OpTableOf<PatchEmbedForward, PatchEmbedBackward, EmbedTokensForw
                           SliceTokensForward, SliceTokensBackward, MeanTokensForward, MeanTokensBackward,
                           LinearForward, LinearBackward, LinearGeluForward, LinearResidualForward,
                           LinearResidualBackward, LayerNormForward, LayerNormBackward, AttentionForward,
-                          AttentionBackward, CrossEntropy, ApplyDropout, Combine, AdamStep, GradNorm>;
+                          AttentionBackward, CrossEntropy, ApplyDropout, Combine, Cast, AdamStep, GradNorm>;
 
 }  // namespace vitrail::cpu

@@ -1,5 +1,6 @@
 #include "kernels/tokens.h"
 
+#include "kernels/cpu/bf16.h"
 #include "kernels/cpu/chunks.h"
 #include "kernels/cpu/ops.h"
 
@@ -17,6 +18,12 @@ template <class T>
 void add_row(T* __restrict to, const T* __restrict from, std::int64_t n) {
   for (std::int64_t i = 0; i < n; ++i)
     to[i] += from[i];
+}
+
+void add_row(Bf16* to, const Bf16* from, std::int64_t n) {
+  each_vector<float>(n, [&](std::int64_t i, const auto& access) {
+    write(access, to + i, read(access, to + i) + read(access, from + i));
+  });
 }
 
 // The prefix tokens one after the other: row t of cls, dist and reg together, null beyond them.
@@ -149,11 +156,13 @@ void execute(Context& context, const EmbedTokensBackward& op) {
 
 void execute(Context& context, const SliceTokensForward& op) {
   if (op.x.dtype == DType::f64) return slice_forward<double>(context, op);
+  if (op.x.dtype == DType::bf16) return slice_forward<Bf16>(context, op);
   slice_forward<float>(context, op);
 }
 
 void execute(Context& context, const SliceTokensBackward& op) {
   if (op.dy.dtype == DType::f64) return slice_backward<double>(context, op);
+  if (op.dy.dtype == DType::bf16) return slice_backward<Bf16>(context, op);
   slice_backward<float>(context, op);
 }
 

@@ -22,7 +22,7 @@ struct Setting {
 };
 
 struct State {
-  std::vector<double> weight, first, second, ema;
+  std::vector<double> weight, first, second, ema, weight_bf16 = {};
 };
 
 std::vector<double> gradient_of(std::int64_t step, std::size_t n) {
@@ -77,12 +77,14 @@ State run_steps(Backend& backend, DType dtype, const Setting& s, std::int64_t n,
   const Tensor v(backend, dtype, shape, first.second), ema(backend, dtype, shape, first.ema);
   Tensor grad(backend, dtype, shape);
   const Tensor norm(backend, DType::f64, {1});
+  const Tensor rounded(backend, DType::bf16, shape, std::vector<double>(first.weight.size(), 77));
   for (std::int64_t t = 1; t <= steps; ++t) {
     grad.set(gradient_of(t, static_cast<std::size_t>(n)));
     backend.run(GradNorm{.norm = norm, .grad = grad});
     backend.run(AdamStep{.weight = weight,
                          .first_moment = m,
                          .second_moment = v,
+                         .weight_bf16 = dtype == DType::f32 ? rounded.out() : Out{},
                          .ema = s.ema_decay ? ema.out() : Out{},
                          .grad = grad,
                          .grad_norm = s.max_norm > 0 ? norm.in() : In{},
@@ -96,10 +98,10 @@ State run_steps(Backend& backend, DType dtype, const Setting& s, std::int64_t n,
                          .max_norm = s.max_norm,
                          .ema_decay = s.ema_decay.value_or(0)});
   }
-  for (const Tensor* tensor : {&weight, &m, &v, &ema, &std::as_const(grad), &norm}) {
+  for (const Tensor* tensor : {&weight, &m, &v, &ema, &std::as_const(grad), &norm, &rounded}) {
     CHECK(tensor->guards_are_whole());
   }
-  return {weight.get(), m.get(), v.get(), ema.get()};
+  return {weight.get(), m.get(), v.get(), ema.get(), rounded.get()};
 }
 
 // max |a − b| / |b|, where |b| counts as no less than the tensor's root mean square: a moment is a sum of
@@ -155,6 +157,16 @@ TEST_CASE("adam: segments have their own rate and decay, and nothing outside the
     CHECK(after.second[i] == 0);
     CHECK(after.ema[i] == before.ema[i]);
   }
+}
+
+TEST_CASE("adam: the new weights are rounded to bf16, and only they") {
+  const State after = run_steps(*cpu_backend(), DType::f32, {.segments = kSegments}, 60001, 2);
+  std::vector<double> expected(60001, 77);
+  for (const AdamSegment& segment : kSegments) {
+    for (auto i = static_cast<std::size_t>(segment.begin); i < static_cast<std::size_t>(segment.end); ++i)
+      expected[i] = rounded_to_bf16(after.weight[i]);
+  }
+  CHECK(after.weight_bf16 == expected);
 }
 
 TEST_CASE("adam and grad_norm: the same bits for any number of threads") {

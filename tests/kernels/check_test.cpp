@@ -215,12 +215,172 @@ TEST_CASE("check: layernorm") {
   check_operand(backward, &Backward::rstd, "rstd", Role::follower);
 }
 
-TEST_CASE("check: statistics of bf16 data are f32") {
-  const Out x = view({2, 3, 5}, DType::bf16), cols = view({5}, DType::bf16), rows = view({2, 3});
-  LayerNormForward op{.y = x, .mean = rows, .rstd = rows, .x = x, .weight = cols, .bias = cols};
-  CHECK(complaint(op) == "");
-  op.mean.dtype = DType::bf16;
-  CHECK(complaint(op) == "layernorm_forward: mean: expected (2, 3) f32, found (2, 3) bf16");
+// Each operand of an op that is valid in bf16 has one dtype of the three, and the others are refused; but
+// `either` (y and dy of layernorm) may be f32 as well.
+template <class Op>
+struct MixedOp {
+  const Op& valid;
+
+  template <class View>
+  void operand(View Op::*member, DType expected, bool either = false) const {
+    CHECK(complaint(valid) == "");
+    CHECK((valid.*member).dtype == expected);
+    for (DType dtype : {DType::f32, DType::f64, DType::bf16}) {
+      if (dtype == expected) continue;
+      Op broken = valid;
+      (broken.*member).dtype = dtype;
+      CAPTURE(static_cast<int>(dtype));
+      if (either && dtype == DType::f32) {
+        CHECK(complaint(broken) == "");
+      } else {
+        check_names(complaint(broken), Op::kName, "");
+      }
+    }
+  }
+};
+
+Out half(const Shape& shape) {
+  return view(shape, DType::bf16);
+}
+
+TEST_CASE("check: bf16 linear and linear_gelu: sums are f32, what is multiplied is bf16") {
+  const Out x = half({2, 3, 5}), y = half({2, 3, 7}), weight = half({7, 5}), bias = view({7});
+  const LinearForward forward{.y = y, .x = x, .weight = weight, .bias = bias};
+  MixedOp{forward}.operand(&LinearForward::y, DType::bf16);
+  MixedOp{forward}.operand(&LinearForward::x, DType::bf16);
+  MixedOp{forward}.operand(&LinearForward::weight, DType::bf16);
+  MixedOp{forward}.operand(&LinearForward::bias, kF32);
+  const LinearBackward backward{
+      .dx = x, .dweight_acc = view({7, 5}), .dbias_acc = bias, .dy = y, .x = x, .weight = weight};
+  MixedOp{backward}.operand(&LinearBackward::dx, DType::bf16);
+  MixedOp{backward}.operand(&LinearBackward::dy, DType::bf16);
+  MixedOp{backward}.operand(&LinearBackward::weight, DType::bf16);
+  MixedOp{backward}.operand(&LinearBackward::dweight_acc, kF32);
+  MixedOp{backward}.operand(&LinearBackward::dbias_acc, kF32);
+  const LinearGeluForward gelu{
+      .y = y, .pre = y, .x = x, .weight = weight, .bias = bias, .gelu = {}, .dropout = {}};
+  MixedOp{gelu}.operand(&LinearGeluForward::y, DType::bf16);
+  MixedOp{gelu}.operand(&LinearGeluForward::pre, DType::bf16);
+  MixedOp{gelu}.operand(&LinearGeluForward::bias, kF32);
+}
+
+TEST_CASE("check: bf16 linear_residual: the residual stream is f32, its branch bf16") {
+  const Out x = half({2, 3, 5}), branch = half({2, 3, 7}), y = view({2, 3, 7}), out = view({7});
+  using Forward = LinearResidualForward;
+  const Forward forward{.y = y,
+                        .branch = branch,
+                        .residual = y,
+                        .x = x,
+                        .weight = half({7, 5}),
+                        .bias = out,
+                        .gamma = out,
+                        .dropout = {},
+                        .drop_path = {}};
+  MixedOp{forward}.operand(&Forward::y, kF32);
+  MixedOp{forward}.operand(&Forward::residual, kF32);
+  MixedOp{forward}.operand(&Forward::branch, DType::bf16);
+  MixedOp{forward}.operand(&Forward::weight, DType::bf16);
+  MixedOp{forward}.operand(&Forward::bias, kF32);
+  MixedOp{forward}.operand(&Forward::gamma, kF32);
+  using Backward = LinearResidualBackward;
+  const Backward backward{.dx = x,
+                          .dbranch = branch,
+                          .dweight_acc = view({7, 5}),
+                          .dbias_acc = out,
+                          .dgamma_acc = out,
+                          .dy = y,
+                          .branch = branch,
+                          .x = x,
+                          .weight = half({7, 5}),
+                          .gamma = out,
+                          .dropout = {},
+                          .drop_path = {},
+                          .gelu_pre = x,
+                          .gelu = {},
+                          .gelu_dropout = {}};
+  MixedOp{backward}.operand(&Backward::dx, DType::bf16);
+  MixedOp{backward}.operand(&Backward::dbranch, DType::bf16);
+  MixedOp{backward}.operand(&Backward::dweight_acc, kF32);
+  MixedOp{backward}.operand(&Backward::dbias_acc, kF32);
+  MixedOp{backward}.operand(&Backward::dgamma_acc, kF32);
+  MixedOp{backward}.operand(&Backward::dy, kF32);
+  MixedOp{backward}.operand(&Backward::branch, DType::bf16);
+  MixedOp{backward}.operand(&Backward::gamma, kF32);
+  MixedOp{backward}.operand(&Backward::gelu_pre, DType::bf16);
+}
+
+TEST_CASE("check: bf16 layernorm: only y and dy, and each may stay f32") {
+  const Out x = view({2, 3, 5}), y = half({2, 3, 5}), cols = view({5}), rows = view({2, 3});
+  using Forward = LayerNormForward;
+  const Forward forward{.y = y, .mean = rows, .rstd = rows, .x = x, .weight = cols, .bias = cols};
+  MixedOp{forward}.operand(&Forward::y, DType::bf16, true);
+  MixedOp{forward}.operand(&Forward::x, kF32);
+  MixedOp{forward}.operand(&Forward::mean, kF32);
+  MixedOp{forward}.operand(&Forward::weight, kF32);
+  using Backward = LayerNormBackward;
+  const Backward backward{.dx_acc = x,
+                          .dweight_acc = cols,
+                          .dbias_acc = cols,
+                          .dy = y,
+                          .x = x,
+                          .weight = cols,
+                          .mean = rows,
+                          .rstd = rows};
+  MixedOp{backward}.operand(&Backward::dy, DType::bf16, true);
+  MixedOp{backward}.operand(&Backward::dx_acc, kF32);
+  MixedOp{backward}.operand(&Backward::dweight_acc, kF32);
+  MixedOp{backward}.operand(&Backward::x, kF32);
+}
+
+TEST_CASE("check: bf16 attention and patch_embed") {
+  const Out qkv = half({2, 3, 24}), out = half({2, 3, 8}), lse = view({2, 4, 3});
+  const AttentionForward attention{.y = out, .lse = lse, .qkv = qkv, .heads = 4, .dropout = {}};
+  MixedOp{attention}.operand(&AttentionForward::y, DType::bf16);
+  MixedOp{attention}.operand(&AttentionForward::lse, kF32);
+  const AttentionBackward back{
+      .dqkv = qkv, .dy = out, .y = out, .qkv = qkv, .lse = lse, .heads = 4, .dropout = {}};
+  MixedOp{back}.operand(&AttentionBackward::dqkv, DType::bf16);
+  MixedOp{back}.operand(&AttentionBackward::dy, DType::bf16);
+  MixedOp{back}.operand(&AttentionBackward::lse, kF32);
+  const Out images = view({2, 3, 8, 12}), y = view({2, 6, 5}), patches = half({2, 6, 48});
+  using Forward = PatchEmbedForward;
+  const Forward forward{
+      .y = y, .patches = patches, .images = images, .weight = half({5, 3, 4, 4}), .bias = view({5})};
+  MixedOp{forward}.operand(&Forward::images, kF32);
+  MixedOp{forward}.operand(&Forward::patches, DType::bf16);
+  MixedOp{forward}.operand(&Forward::weight, DType::bf16);
+  MixedOp{forward}.operand(&Forward::y, kF32);
+  using Backward = PatchEmbedBackward;
+  const Backward backward{
+      .dweight_acc = view({5, 3, 4, 4}), .dbias_acc = view({5}), .dy = y, .patches = patches};
+  MixedOp{backward}.operand(&Backward::dweight_acc, kF32);
+  MixedOp{backward}.operand(&Backward::dy, kF32);
+  MixedOp{backward}.operand(&Backward::patches, DType::bf16, true);
+}
+
+TEST_CASE("check: cast is between f32 and bf16") {
+  const Cast down{.y = half({9}), .x = view({9})}, up{.y = view({9}), .x = half({9})};
+  check_operand(down, &Cast::y, "y", Role::follower);
+  check_operand(down, &Cast::x, "x", Role::source);
+  MixedOp{down}.operand(&Cast::y, DType::bf16);
+  MixedOp{up}.operand(&Cast::y, kF32);
+  const Cast same{.y = view({9}), .x = view({9})}, f64{.y = half({9}), .x = view({9}, DType::f64)};
+  CHECK(complaint(same) == "cast: y: expected (9) bf16, found (9) f32");
+  check_names(complaint(f64), "cast", "x");
+}
+
+TEST_CASE("check: ops of the residual stream, the head and the optimizer refuse bf16") {
+  const Out x = half({2, 5, 3}), one = half({2, 1, 3}), logits = half({4, 9});
+  check_names(complaint(MeanTokensForward{.y = one, .x = x, .first = 1}), "mean_tokens_forward",
+              "f32 or f64");
+  check_names(complaint(Combine{.y = x, .a = x, .b = {}}), "combine", "f32 or f64");
+  const CrossEntropy loss{.losses = view({4}), .dlogits = logits, .logits = logits, .targets = logits};
+  check_names(complaint(loss), "cross_entropy", "f32 or f64");
+  check_names(complaint(GradNorm{.norm = view({1}, DType::f64), .grad = half({9})}), "grad_norm",
+              "f32 or f64");
+  const EmbedTokensForward embed{
+      .x = x, .patches = x, .cls_token = {}, .dist_token = {}, .reg_token = {}, .pos_embed = half({1, 5, 3})};
+  check_names(complaint(embed), "embed_tokens_forward", "f32 or f64");
 }
 
 TEST_CASE("check: attention") {
@@ -375,6 +535,11 @@ TEST_CASE("check: adam_step's operands") {
   check_operand(adam, &AdamStep::second_moment, "second_moment", Role::follower);
   check_operand(adam, &AdamStep::ema, "ema", Role::optional_);
   check_operand(adam, &AdamStep::grad, "grad", Role::follower);
+  AdamStep rounded = adam;
+  rounded.weight_bf16 = half({9});
+  check_operand(rounded, &AdamStep::weight_bf16, "weight_bf16", Role::optional_);
+  rounded.weight_bf16.dtype = kF32;
+  check_names(complaint(rounded), "adam_step", "weight_bf16");
   AdamStep clip_without_norm = adam;
   clip_without_norm.grad_norm = {};
   check_names(complaint(clip_without_norm), "adam_step", "max_norm");

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernels/backend.h"
+#include "tests/support/bf16.h"
 
 namespace vitrail::test {
 
@@ -31,11 +32,23 @@ class Tensor {
 
   void set(const std::vector<double>& values) {
     if (dtype_ == DType::f64) return upload(values);
+    if (dtype_ == DType::bf16) {
+      std::vector<std::uint16_t> bits;
+      for (double value : values)
+        bits.push_back(bf16_bits(value));
+      return upload(bits);
+    }
     upload(std::vector<float>(values.begin(), values.end()));
   }
 
   std::vector<double> get() const {
     if (dtype_ == DType::f64) return download<double>();
+    if (dtype_ == DType::bf16) {
+      std::vector<double> values;
+      for (std::uint16_t bits : download<std::uint16_t>())
+        values.push_back(bf16_value(bits));
+      return values;
+    }
     const std::vector<float> values = download<float>();
     return {values.begin(), values.end()};
   }

@@ -1,0 +1,77 @@
+#pragma once
+// bf16 in memory, f32 in registers: reading widens exactly, writing rounds to nearest, ties to even.
+
+#include "kernels/cpu/vec.h"
+
+namespace vitrail::cpu::VITRAIL_ISA {
+
+// The upper half of an f32.
+struct Bf16 {
+  std::uint16_t bits;
+};
+
+// A of statistics_dtype() for the C++ types.
+template <class C>
+struct WideOf {
+  using Type = C;
+};
+template <>
+struct WideOf<Bf16> {
+  using Type = float;
+};
+template <class C>
+using Wide = typename WideOf<C>::Type;
+
+typedef std::uint32_t BitsVec __attribute__((vector_size(kVectorBytes)));
+typedef std::uint16_t HalfBitsVec __attribute__((vector_size(kVectorBytes / 2)));
+
+inline Vec<float> widened(const HalfBitsVec& halves) {
+  return reinterpret_cast<Vec<float>>(__builtin_convertvector(halves, BitsVec) << 16);
+}
+
+// A NaN keeps its upper bits and is made quiet: rounding alone could carry it into the sign or make it
+// infinite.
+inline HalfBitsVec rounded_to_bf16(const Vec<float>& value) {
+  const auto bits = reinterpret_cast<BitsVec>(value);
+  const BitsVec rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+  const BitsVec quiet = (bits >> 16) | 0x40u;
+  return __builtin_convertvector(value == value ? rounded : quiet, HalfBitsVec);
+}
+
+// Reads and writes of each_vector()'s accesses, by the type in memory.
+template <class T, template <class> class Access>
+inline Vec<T> read(const Access<T>& access, const T* from) {
+  return access.load(from);
+}
+template <class T, template <class> class Access>
+inline void write(const Access<T>& access, T* to, const Vec<T>& value) {
+  access.store(to, value);
+}
+
+inline Vec<float> read(const WholeVector<float>&, const Bf16* from) {
+  HalfBitsVec halves;
+  std::memcpy(&halves, from, sizeof halves);
+  return widened(halves);
+}
+inline Vec<float> read(const PartVector<float>& part, const Bf16* from) {
+  HalfBitsVec halves{};
+  std::memcpy(&halves, from, static_cast<std::size_t>(part.count) * sizeof(Bf16));
+  return widened(halves);
+}
+inline void write(const WholeVector<float>&, Bf16* to, const Vec<float>& value) {
+  const HalfBitsVec halves = rounded_to_bf16(value);
+  std::memcpy(to, &halves, sizeof halves);
+}
+inline void write(const PartVector<float>& part, Bf16* to, const Vec<float>& value) {
+  const HalfBitsVec halves = rounded_to_bf16(value);
+  std::memcpy(to, &halves, static_cast<std::size_t>(part.count) * sizeof(Bf16));
+}
+
+// to[i] = from[i], between any two of the types.
+template <class To, class From>
+inline void convert_row(To* to, const From* from, std::int64_t count) {
+  each_vector<float>(
+      count, [&](std::int64_t i, const auto& access) { write(access, to + i, read(access, from + i)); });
+}
+
+}  // namespace vitrail::cpu::VITRAIL_ISA
