@@ -219,6 +219,7 @@ TEST_CASE("check: layernorm") {
 // `either` (y and dy of layernorm) may be f32 as well.
 template <class Op>
 struct MixedOp {
+  explicit MixedOp(const Op& op) : valid(op) {}
   const Op& valid;
 
   template <class View>

@@ -70,7 +70,7 @@ class Tensor {
   std::size_t count() const { return static_cast<std::size_t>(shape_.elements()); }
   std::size_t bytes() const { return count() * size_of(dtype_); }
   Out whole() const {
-    return {buffer_.data(), DType::f32, {static_cast<std::int64_t>(buffer_.size() / sizeof(float))}};
+    return {buffer_.data(), DType::bf16, {static_cast<std::int64_t>(buffer_.size() / size_of(DType::bf16))}};
   }
 
   template <class T>
