@@ -60,9 +60,11 @@ class Bench {
 
  private:
   void load(const std::string& path) {
-    const TorchFile file = TorchFile::open(path);
+    const TorchFile file = TorchFile::open(path, TorchFile::Check::structure);
+    std::vector<TorchFile::Copy> copies;
     for (std::size_t i = 0; i < file.tensors().size(); ++i)
-      file.copy(file.tensors()[i], memory_[i]);
+      copies.push_back({&file.tensors()[i], memory_[i]});
+    file.load(copies);
   }
 
   void hold(const std::string& path) {

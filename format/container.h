@@ -98,7 +98,8 @@ class Container {
 
   // Every damaged place in the tensors and the padding between them, in the order of the file: with nothing
   // found, no byte of the file is damaged. Reads the whole file with at most `threads` threads (0: as many
-  // as there are processors), in little memory.
+  // as keep processors and disk busy), in at most 12 MiB of memory; what the page cache does not hold is read
+  // past it.
   // `progress` is told how many bytes have been handed to them, from one thread at a time.
   std::vector<Damage> find_damage(unsigned threads = 0,
                                   const std::function<void(std::uint64_t bytes)>& progress = {}) const;

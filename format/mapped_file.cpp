@@ -59,13 +59,15 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
 
 void release_pages(Bytes mapping, Bytes part) {
   if (part.data() < mapping.data() || part.data() >= mapping.data() + mapping.size()) return;
-  // Looking at a page maps those around it in the same 64 KiB, also such as were released before.
-  constexpr std::uintptr_t kAround = std::uintptr_t{64} << 10;
-  const auto begin = reinterpret_cast<std::uintptr_t>(part.data());
-  const std::uintptr_t first =
-      std::max(begin / kAround * kAround, reinterpret_cast<std::uintptr_t>(mapping.data()));
+  // Looking at a page maps those around it that the page cache holds in one piece, at most a large page, also
+  // such as were released before.
+  constexpr std::uintptr_t kAround = std::uintptr_t{2} << 20;
+  const auto begin = reinterpret_cast<std::uintptr_t>(mapping.data()), end = begin + mapping.size();
+  const auto part_begin = reinterpret_cast<std::uintptr_t>(part.data()), part_end = part_begin + part.size();
+  const std::uintptr_t first = std::max(part_begin / kAround * kAround, begin);
+  const std::uintptr_t last = std::min((part_end + kAround - 1) / kAround * kAround, end);
   // Pages of a file that nobody writes to lose nothing: they are read again.
-  (void)::madvise(reinterpret_cast<void*>(first), begin + part.size() - first, MADV_DONTNEED);
+  (void)::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
 }
 
 MappedFile::~MappedFile() {

@@ -27,6 +27,7 @@ class Source {
 
   std::uint64_t size() const { return size_; }
   bool on_disk() const { return descriptor_ >= 0; }
+  int descriptor() const { return descriptor_; }  // -1 when it is not on disk
   // Whether bytes() is all of the file; else it is empty.
   bool in_memory() const { return descriptor_ < 0 || mapped_; }
   Bytes bytes() const { return bytes_; }

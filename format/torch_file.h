@@ -42,6 +42,13 @@ class TorchFile {
   // Into as many bytes as the tensor has. What was read leaves this process's memory, so that loading takes
   // that of the model alone.
   void copy(const TensorRecord& tensor, std::span<std::byte> to) const;
+  struct Copy {
+    const TensorRecord* tensor;
+    std::span<std::byte> to;
+  };
+  // Both at once, with several threads: what fills a storage, as most tensors do, is read once for its CRC
+  // and its copy. When it throws, what has been copied is not to be used.
+  void load(std::span<const Copy> copies) const;
   // Gives back the memory of a part of a tensor's bytes that will not be looked at soon; it is read again
   // when it is.
   void release(Bytes part) const;

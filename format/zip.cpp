@@ -14,22 +14,6 @@ namespace {
 constexpr std::size_t kCached = std::size_t{64} << 10;  // summed, then copied while it is in the cache
 constexpr std::uint16_t kPaddingBlock = 0x4246;         // "FB"
 
-constexpr std::size_t kPart = std::size_t{1} << 20;
-
-void require_crc(const ZipEntry& entry, Bytes content, const std::function<void(Bytes)>& passed = {}) {
-  if (entry.crc == 0) return;
-  std::uint32_t found = 0;
-  for (std::size_t at = 0; at < content.size(); at += kPart) {
-    const Bytes part = content.subspan(at, std::min(kPart, content.size() - at));
-    found = crc32(part, found);
-    if (passed) passed(part);
-  }
-  if (found != entry.crc)
-    throw FormatError(
-        fmt::format("zip archive: '{}' at byte {} is damaged: expected CRC {:08x}, found {:08x}", entry.name,
-                    entry.offset, entry.crc, found));
-}
-
 // When torch's writer uses 64-bit numbers, which its readers count on.
 bool is_wide(const ZipEntry& entry) {
   return entry.size >= zip::kSeeZip64 || entry.header >= zip::kSeeZip64;
@@ -154,8 +138,14 @@ Bytes ZipReader::stored(const ZipEntry& entry) const {
   return archive_.subspan(entry.offset, entry.size);
 }
 
-void ZipReader::check(const ZipEntry& entry, const std::function<void(Bytes)>& passed) const {
-  require_crc(entry, stored(entry), passed);
+void ZipReader::check(const ZipEntry& entry) const {
+  if (entry.crc != 0) check(entry, crc32(stored(entry)));
+}
+
+void ZipReader::check(const ZipEntry& entry, std::uint32_t crc) {
+  if (entry.crc == 0 || crc == entry.crc) return;
+  throw FormatError(fmt::format("zip archive: '{}' at byte {} is damaged: expected CRC {:08x}, found {:08x}",
+                                entry.name, entry.offset, entry.crc, crc));
 }
 
 std::vector<std::byte> ZipReader::unpack(const ZipEntry& entry, std::uint64_t limit) const {
@@ -181,7 +171,7 @@ std::vector<std::byte> ZipReader::unpack(const ZipEntry& entry, std::uint64_t li
   } else {
     std::copy(packed.begin(), packed.end(), content.begin());
   }
-  require_crc(entry, content);
+  check(entry, crc32(content));
   return content;
 }
 

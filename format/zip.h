@@ -42,9 +42,10 @@ class ZipReader {
   const ZipEntry* find(std::string_view name) const;              // null when there is none
 
   Bytes stored(const ZipEntry& entry) const;  // a view; throws FormatError when the entry is deflated
-  // Throws FormatError when the CRC of a stored entry is neither 0 nor that of its bytes. `passed` is told of
-  // each part that was read for the last time.
-  void check(const ZipEntry& entry, const std::function<void(Bytes)>& passed = {}) const;
+  // Throws FormatError when the CRC of a stored entry is neither 0 nor that of its bytes.
+  void check(const ZipEntry& entry) const;
+  // The same of bytes that were read in another way.
+  static void check(const ZipEntry& entry, std::uint32_t crc);
   // The content, its CRC checked. Throws FormatError also when it has more than `limit` bytes.
   std::vector<std::byte> unpack(const ZipEntry& entry, std::uint64_t limit) const;
 

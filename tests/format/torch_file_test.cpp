@@ -101,6 +101,46 @@ TEST_CASE("loading takes the memory of the tensors, and at most 16 MiB" * doctes
   CHECK(values_of(file.tensors()[0]) == sources[0]);  // it can be read again
 }
 
+TEST_CASE("tensors are copied and their storages' CRCs checked in one pass") {
+  const TemporaryFolder folder;
+  const std::vector<float> large(300'001, 2.5F), small{1, 2, 3};
+  std::vector<TensorRecord> tensors{record("large", {300'001}, large), record("small", {3}, small)};
+  Datum::Dict root;
+  for (std::size_t i = 0; i < tensors.size(); ++i)
+    root.items.push_back({tensors[i].name, Datum::Tensor{i}});
+  const auto path = folder / "x.pt";
+  write_torch(path, root, tensors);
+  const auto loaded = [&](const std::filesystem::path& from) {
+    const TorchFile file = TorchFile::open(from, TorchFile::Check::structure);
+    std::vector<std::vector<float>> values;
+    for (int twice = 0; twice < 2; ++twice) {  // into two places each
+      for (const TensorRecord& tensor : file.tensors())
+        values.emplace_back(tensor.bytes.size() / sizeof(float));
+    }
+    std::vector<TorchFile::Copy> copies;
+    for (std::size_t i = 0; i < values.size(); ++i)
+      copies.push_back(
+          {&file.tensors()[i % file.tensors().size()], std::as_writable_bytes(std::span(values[i]))});
+    file.load(copies);
+    for (std::size_t i = 0; i < values.size(); ++i)
+      CHECK(values[i] == values_of(file.tensors()[i % file.tensors().size()]));
+    return values;
+  };
+  CHECK(loaded(path) == std::vector{large, small, large, small});
+  CHECK(loaded(kTests / "corpus_torch" / "ok-weights.pt")[1] == std::vector<float>{1, 4, 2, 5, 3, 6});
+  CHECK(loaded(kTests / "corpus_torch" / "ok-shared-storage.pt").size() == 6);
+  CHECK(loaded(kTests / "corpus_torch" / "ok-legacy.pt").size() == 4);
+
+  ByteVector bytes = file_bytes(path);
+  const TorchFile whole = TorchFile::open(bytes, "x", TorchFile::Check::structure);
+  bytes[static_cast<std::size_t>(whole.tensors()[0].bytes.data() - bytes.data()) + 1'000'000] ^= std::byte{4};
+  ByteVector room(4 * 300'001);
+  const TorchFile::Copy one{&whole.tensors()[0], room};
+  CHECK_THROWS_WITH_AS(whole.load({&one, 1}), doctest::Contains("data/0"), FormatError);
+  const TorchFile::Copy other{&whole.tensors()[1], std::span(room).first(12)};
+  CHECK_THROWS_AS(whole.load({&other, 1}), FormatError);  // all storages are checked
+}
+
 TEST_CASE("making the corpus again gives the files in the repository") {
   std::set<std::string> there, made{"expected.txt"};
   for (const auto& entry : std::filesystem::directory_iterator(kTests / "corpus_torch"))
