@@ -49,7 +49,7 @@ BlockWriter::BlockWriter(AtomicFile& file, std::uint64_t begin, std::uint64_t fi
 }
 
 void BlockWriter::open_queue(WriteMode wanted) {
-  if (wanted == WriteMode::automatic) wanted = WriteMode::threads;
+  if (wanted == WriteMode::automatic) wanted = WriteMode::io_uring;
   for (const WriteMode mode : {WriteMode::io_uring, WriteMode::threads, WriteMode::buffered}) {
     if (mode < wanted) continue;
     queue_ = file_.files().open_queue(file_.handle(), mode, kDepth);

@@ -13,8 +13,7 @@
 namespace vitrail::format {
 
 // io_uring and threads write past the page cache (O_DIRECT). What the system refuses gives way to the next.
-// automatic: threads, which no container refuses. Which of the two is faster depends on machine and disk:
-// bench/compare_checkpoints.sh measures both.
+// automatic: io_uring, which needs the least of the processors; many containers refuse it.
 enum class WriteMode : std::uint8_t { automatic, io_uring, threads, buffered };
 
 const char* name_of(WriteMode mode);

@@ -78,7 +78,7 @@ class PosixFileSystem : public FileSystem {
   std::unique_ptr<WriteQueue> open_queue(Handle file, WriteMode mode, unsigned depth) override {
     if (mode == WriteMode::buffered) return thread_queue(file, mode, 1);
     if (set_direct(file, true) < 0) return nullptr;
-    return mode == WriteMode::io_uring ? uring_queue(file, depth) : thread_queue(file, mode, 4);
+    return mode == WriteMode::io_uring ? uring_queue(file, depth) : thread_queue(file, mode, depth);
   }
 
   int set_buffered(Handle file) override { return set_direct(file, false); }

@@ -30,7 +30,7 @@ WriteMode write_once(const fs::path& path, SafetensorsPlan& plan, const WriteOpt
                      AtomicFile::Place place) {
   FileSystem& files = options.files != nullptr ? *options.files : real_file_system();
   AtomicFile file(path, plan.file_bytes(), Durability::durable, files, place);
-  BlockWriter out(file, 0, plan.file_bytes(), options);
+  BlockWriter out(file, 0, plan.file_bytes(), in_little_memory(options));
   out.zeros(plan.head_bytes());
   for (std::size_t i = 0; i < plan.pieces().size(); ++i) {
     const Piece& piece = plan.pieces()[i];

@@ -104,7 +104,7 @@ class PagedFile {
   PagedFile(AtomicFile& file, std::uint64_t bytes, const WriteOptions& options)
       : file_(file),
         body_((bytes - kEndRecord) / kPage * kPage),
-        out_(file, 0, bytes, options),
+        out_(file, 0, bytes, in_little_memory(options)),
         keep_(options.read_back) {}
 
   void put(Bytes bytes) {
