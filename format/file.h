@@ -11,8 +11,8 @@
 
 namespace vitrail::format {
 
-// The pages of a part of a file's mapping leave this process's memory until they are looked at again. Bytes
-// outside the mapping are left alone.
+// The pages of a part of a file's mapping, and those that looking at it has mapped around it, leave this
+// process's memory until they are looked at again. Bytes outside the mapping are left alone.
 void release_pages(Bytes mapping, Bytes part);
 
 // A file mapped read-only. The mapping stays valid when the object is moved and when the file is replaced by

@@ -18,7 +18,7 @@ constexpr std::size_t kCached = std::size_t{256}
                                 << 10;  // copied, then used while it is in the second-level cache
 
 bool all_cached(const void* mapped, std::uint64_t bytes) {
-  std::array<unsigned char, 1024> pages{};
+  std::array<unsigned char, 128> pages{};
   const auto* at = static_cast<const std::byte*>(mapped);
   while (bytes > 0) {
     const std::uint64_t part = std::min<std::uint64_t>(bytes, pages.size() * kPage);
