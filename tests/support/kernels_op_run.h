@@ -52,6 +52,15 @@ using Scenario = std::function<void(OpRun&)>;
 // A CPU backend, made once for each set of options. Null where this build or machine has no such thing.
 Backend* cpu_backend(const BackendOptions& options = {.threads = 2});
 
+// Of builds with VITRAIL_CUDA; null in others.
+Backend* cuda_backend();
+
+// On the cuda device: f32 against the reference, and the same bits in another order of threads. False, and
+// nothing checked, in a build without one.
+bool check_cuda(const Scenario& scenario, const Values& given, const Values& reference);
+
+Values results_on(Backend& backend, DType dtype, const Scenario& scenario, const Values& inputs);
+
 // What `scenario` gives on the reference: f64.
 Values reference_results(const Scenario& scenario, const Values& inputs = {});
 
@@ -60,6 +69,7 @@ void check_gradients(const Scenario& scenario, const std::vector<std::string>& i
                      const Values& given = {});
 
 // f32 against f64; the same bits for 1, 2, 3 and 7 threads with every matrix product; AVX2 against AVX-512.
+// In a build with a cuda device: that device instead.
 void check_backends(const Scenario& scenario, const Values& given = {});
 
 // max |a − b| ≤ tolerance · max |b|, and not a NaN anywhere

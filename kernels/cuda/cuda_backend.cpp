@@ -1,0 +1,126 @@
+#include "kernels/cuda_backend.h"
+
+#include <string>
+
+#include "kernels/cuda/ops.h"
+#include "kernels/error.h"
+
+namespace vitrail::cuda {
+namespace {
+
+std::size_t bytes_of(In view) {
+  return static_cast<std::size_t>(view.shape.elements()) * size_of(view.dtype);
+}
+
+void require_bytes(const char* what, In view, std::size_t bytes) {
+  if (bytes_of(view) == bytes) return;
+  throw Error(std::string(what) + ": the tensor " + to_string(view.shape) + " has " +
+              std::to_string(bytes_of(view)) + " bytes, the other side " + std::to_string(bytes));
+}
+
+// Of an op's main operand.
+template <class Op>
+DType dtype_of(const Op& op) {
+  if constexpr (requires { op.x; }) {
+    return op.x.dtype;
+  } else if constexpr (requires { op.dy; }) {
+    return op.dy.dtype;
+  } else if constexpr (requires { op.dx; }) {
+    return op.dx.dtype;
+  } else if constexpr (requires { op.qkv; }) {
+    return op.qkv.dtype;
+  } else if constexpr (requires { op.images; }) {
+    return op.images.dtype;
+  } else if constexpr (requires { op.logits; }) {
+    return op.logits.dtype;
+  } else if constexpr (requires { op.grad; }) {
+    return op.grad.dtype;
+  } else {
+    return op.a.dtype;
+  }
+}
+
+class CudaBackend final : public Backend {
+ public:
+  CudaBackend() : context_(0) {}
+
+  BackendInfo info() const override {
+    return {
+        .device = "cuda", .name = context_.device_name(), .isa = "CUDA", .gemm = "cuBLASLt", .threads = 1};
+  }
+
+  void zero(Out view) override {
+    require(cudaMemsetAsync(view.data, 0, bytes_of(view), context_.stream()), "zeroing a tensor");
+  }
+  void copy(Out to, In from) override {
+    require_bytes("copy", to, bytes_of(from));
+    require(cudaMemcpyAsync(to.data, from.data, bytes_of(from), cudaMemcpyDeviceToDevice, context_.stream()),
+            "copying a tensor");
+  }
+  void upload(Out to, const void* from, std::size_t bytes) override {
+    require_bytes("upload", to, bytes);
+    require(cudaMemcpyAsync(to.data, from, bytes, cudaMemcpyHostToDevice, context_.stream()),
+            "copying to the GPU");
+    require(cudaStreamSynchronize(context_.stream()), "copying to the GPU");
+  }
+  void download(void* to, In from, std::size_t bytes) const override {
+    require_bytes("download", from, bytes);
+    require(cudaMemcpyAsync(to, from.data, bytes, cudaMemcpyDeviceToHost, context_.stream()),
+            "copying from the GPU");
+    require(cudaStreamSynchronize(context_.stream()), "copying from the GPU");
+  }
+  const std::byte* host_bytes(In) const override { return nullptr; }
+
+ private:
+  std::byte* allocate(std::size_t bytes) override {
+    void* data = nullptr;
+    const std::string what = "allocating " + std::to_string(bytes) + " bytes";
+    require(cudaMalloc(&data, bytes), what.c_str());
+    require(cudaMemsetAsync(data, 0, bytes, context_.stream()), "zeroing memory");
+    return static_cast<std::byte*>(data);
+  }
+  // cudaFree waits for the device first.
+  void deallocate(std::byte* data, std::size_t) noexcept override { cudaFree(data); }
+
+  template <class Op>
+  void dispatch(const Op& op) {
+    if (dtype_of(op) != DType::f32) {
+      throw Error(std::string(Op::kName) + ": the cuda backend computes in f32; " + name_of(dtype_of(op)) +
+                  " is not among its dtypes");
+    }
+    cuda::execute(context_, op);
+  }
+
+  void execute(const PatchEmbedForward& op) override { dispatch(op); }
+  void execute(const PatchEmbedBackward& op) override { dispatch(op); }
+  void execute(const EmbedTokensForward& op) override { dispatch(op); }
+  void execute(const EmbedTokensBackward& op) override { dispatch(op); }
+  void execute(const SliceTokensForward& op) override { dispatch(op); }
+  void execute(const SliceTokensBackward& op) override { dispatch(op); }
+  void execute(const MeanTokensForward& op) override { dispatch(op); }
+  void execute(const MeanTokensBackward& op) override { dispatch(op); }
+  void execute(const LinearForward& op) override { dispatch(op); }
+  void execute(const LinearBackward& op) override { dispatch(op); }
+  void execute(const LinearGeluForward& op) override { dispatch(op); }
+  void execute(const LinearResidualForward& op) override { dispatch(op); }
+  void execute(const LinearResidualBackward& op) override { dispatch(op); }
+  void execute(const LayerNormForward& op) override { dispatch(op); }
+  void execute(const LayerNormBackward& op) override { dispatch(op); }
+  void execute(const AttentionForward& op) override { dispatch(op); }
+  void execute(const AttentionBackward& op) override { dispatch(op); }
+  void execute(const CrossEntropy& op) override { dispatch(op); }
+  void execute(const ApplyDropout& op) override { dispatch(op); }
+  void execute(const Combine& op) override { dispatch(op); }
+  void execute(const AdamStep& op) override { dispatch(op); }
+  void execute(const GradNorm& op) override { dispatch(op); }
+
+  Context context_;
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> make_cuda_backend(const BackendOptions&) {
+  return std::make_unique<CudaBackend>();
+}
+
+}  // namespace vitrail::cuda

@@ -1,0 +1,75 @@
+#pragma once
+// Matrix products by cuBLASLt. A plan (descriptors and the algorithm that cuBLASLt's heuristic puts first) is
+// made once for each shape and kept. In f32 with f32 sums: TF32's ten bits of mantissa are not used.
+
+#include <cublasLt.h>
+#include <cuda_runtime_api.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+
+namespace vitrail::cuda {
+
+enum class Epilogue : std::uint8_t {
+  none,
+  bias,       // d = a·b + c + bias
+  gelu_aux,   // aux = a·b + bias, d = gelu(aux); the tanh form
+  dgelu,      // d = (a·b) ∘ gelu'(aux)
+  bias_grad,  // d = a·b + c, bias = Σ over k of a's rows: bias_gradient
+};
+
+// d (m, n) = a (m, k) · b (k, n) + beta · c, all row-major; a transposed one is stored (k, m), b (n, k).
+// Strides count elements from row to row.
+struct Product {
+  std::int64_t m = 0, n = 0, k = 0;
+  const float* a = nullptr;
+  std::int64_t a_stride = 0;
+  bool a_transposed = false;
+  const float* b = nullptr;
+  std::int64_t b_stride = 0;
+  bool b_transposed = false;
+  float* d = nullptr;
+  std::int64_t d_stride = 0;
+  const float* c = nullptr;  // d itself when null; read when beta is not 0
+  float beta = 0;
+  Epilogue epilogue = Epilogue::none;
+  const float* bias = nullptr;     // (n)
+  float* bias_gradient = nullptr;  // (m)
+  float* aux = nullptr;            // (m, n), rows of d_stride
+};
+
+class GemmPlan;
+
+class Gemm {
+ public:
+  explicit Gemm(cudaStream_t stream);
+  ~Gemm();
+  Gemm(const Gemm&) = delete;
+  Gemm& operator=(const Gemm&) = delete;
+
+  // Throws Error when cuBLASLt has no algorithm.
+  void multiply(const Product& product);
+  // The same, but false and nothing done when cuBLASLt has none, as for epilogues that it does not have for a
+  // shape: then the caller has kernels of its own.
+  bool try_multiply(const Product& product);
+
+ private:
+  struct Key {
+    std::int64_t m, n, k, a_stride, b_stride, d_stride;
+    std::uint32_t alignment;  // of all pointers, at most 16 bytes
+    bool a_transposed, b_transposed, with_c;
+    Epilogue epilogue;
+    auto operator<=>(const Key&) const = default;
+  };
+  static Key key_of(const Product& product);
+  const GemmPlan& plan_of(const Product& product);
+
+  cudaStream_t stream_;
+  cublasLtHandle_t handle_ = nullptr;
+  void* workspace_ = nullptr;
+  std::map<Key, std::unique_ptr<GemmPlan>> plans_;
+};
+
+}  // namespace vitrail::cuda

@@ -1,0 +1,42 @@
+// The ops on the cuda device, in builds that have one.
+
+#include <doctest/doctest.h>
+
+#include "tests/support/kernels_op_run.h"
+#if VITRAIL_TEST_CUDA == 2
+#include "tests/cuda_emulation/grid.h"
+#endif
+
+namespace vitrail::test {
+namespace {
+
+// Under emulation the order of threads and blocks and of late copies follows from it.
+void shuffle([[maybe_unused]] std::uint64_t seed) {
+#if VITRAIL_TEST_CUDA == 2
+  cuda_emulation::set_seed(seed);
+#endif
+}
+
+}  // namespace
+
+Backend* cuda_backend() {
+#if VITRAIL_TEST_CUDA
+  static const std::unique_ptr<Backend> backend = make_backend("cuda");
+  return backend.get();
+#else
+  return nullptr;
+#endif
+}
+
+bool check_cuda(const Scenario& scenario, const Values& given, const Values& reference) {
+  Backend* const backend = cuda_backend();
+  if (backend == nullptr) return false;
+  shuffle(1);
+  const Values first = results_on(*backend, DType::f32, scenario, given);
+  check_close(first, reference, kF32Tolerance);
+  shuffle(2);
+  CHECK(results_on(*backend, DType::f32, scenario, given) == first);
+  return true;
+}
+
+}  // namespace vitrail::test
