@@ -4,7 +4,9 @@
 namespace vitrail::cuda {
 
 std::unique_ptr<Backend> make_cuda_backend(const BackendOptions&) {
-  throw Error("device cuda: this build of vitrail has no CUDA; use device cpu");
+  throw Error(
+      "device cuda: this build of vitrail has no CUDA; build it with -DVITRAIL_CUDA=ON where there is a CUDA "
+      "toolkit, or use device cpu");
 }
 
 }  // namespace vitrail::cuda

@@ -1,6 +1,8 @@
 // Adam, and the gradients' norm. AdamStep reads four tensors and writes three (28 bytes an element, 8 more
 // with an EMA) in one pass: memory-bound; each thread moves 16 bytes of each.
 
+#include <cuda_bf16.h>
+
 #include <cmath>
 
 #include "kernels/cuda/elementwise.cuh"
@@ -42,6 +44,7 @@ Coefficients coefficients(const AdamStep& op, const AdamSegment& segment) {
 
 struct Update {
   float *weight, *first, *second, *ema;  // ema may be null
+  __nv_bfloat16* weight_bf16;            // may be null
   const float* grad;
   const double* grad_norm;  // may be null
   Coefficients k;
@@ -66,6 +69,13 @@ struct Update {
       w.of[e] = k.shrink * w.of[e] - k.step_size * (m.of[e] / (sqrtf(v.of[e]) / k.correction2 + k.eps));
     }
     store(weight + i, w);
+    if (weight_bf16 != nullptr) {
+      Pack<__nv_bfloat16, Width> rounded;
+#pragma unroll
+      for (int e = 0; e < Width; ++e)
+        rounded.of[e] = __float2bfloat16(w.of[e]);
+      store(weight_bf16 + i, rounded);
+    }
     store(first + i, m);
     store(second + i, v);
     if (ema == nullptr) return;
@@ -107,12 +117,16 @@ void execute(Context& context, const AdamStep& op) {
   for (const AdamSegment& segment : op.segments) {
     if (segment.begin == segment.end) continue;
     const std::int64_t at = segment.begin, size = segment.end - at;
-    const Update update{op.weight.as<float>() + at,        op.first_moment.as<float>() + at,
-                        op.second_moment.as<float>() + at, op.ema ? op.ema.as<float>() + at : nullptr,
-                        op.grad.as<float>() + at,          op.grad_norm.as<double>(),
+    const Update update{op.weight.as<float>() + at,
+                        op.first_moment.as<float>() + at,
+                        op.second_moment.as<float>() + at,
+                        op.ema ? op.ema.as<float>() + at : nullptr,
+                        op.weight_bf16 ? op.weight_bf16.as<__nv_bfloat16>() + at : nullptr,
+                        op.grad.as<float>() + at,
+                        op.grad_norm.as<double>(),
                         coefficients(op, segment)};
-    const bool fours =
-        all_in_fours(size, update.weight, update.first, update.second, update.ema, update.grad);
+    const bool fours = all_in_fours(size, update.weight, update.first, update.second, update.ema,
+                                    update.weight_bf16, update.grad);
     for_elements(context.stream(), 1, size, fours, update);
   }
 }

@@ -111,6 +111,7 @@ class CudaBackend final : public Backend {
   void execute(const CrossEntropy& op) override { dispatch(op); }
   void execute(const ApplyDropout& op) override { dispatch(op); }
   void execute(const Combine& op) override { dispatch(op); }
+  void execute(const Cast& op) override { cuda::execute(context_, op); }
   void execute(const AdamStep& op) override { dispatch(op); }
   void execute(const GradNorm& op) override { dispatch(op); }
 

@@ -153,20 +153,46 @@ struct GammaGradient {
   }
 };
 
-// dweight += dyᵀ · x,   dbias += Σ dy
+struct AddTo {
+  float* to;
+  const float* from;
+
+  template <int Width>
+  __device__ void at(std::int64_t, std::int64_t element) const {
+    Pack<float, Width> sum = load<Width>(to + element);
+    const Pack<float, Width> more = load<Width>(from + element);
+#pragma unroll
+    for (int i = 0; i < Width; ++i)
+      sum.of[i] += more.of[i];
+    store(to + element, sum);
+  }
+};
+
+// dweight += dyᵀ · x,   dbias += Σ dy. cuBLASLt sums dy on the way where it can, which saves a pass over it.
 void backward_weight(Context& context, const Sizes& sizes, const float* dy, In x, Out dweight, Out dbias) {
-  context.gemm().multiply({.m = sizes.out,
-                           .n = sizes.in,
-                           .k = sizes.rows(),
-                           .a = dy,
-                           .a_stride = sizes.out,
-                           .a_transposed = true,
-                           .b = x.as<float>(),
-                           .b_stride = sizes.in,
-                           .d = dweight.as<float>(),
-                           .d_stride = sizes.in,
-                           .beta = 1});
-  if (dbias) add_column_sums(context, dbias.as<float>(), sizes.rows(), sizes.out, Element{dy, sizes.out});
+  Product product{.m = sizes.out,
+                  .n = sizes.in,
+                  .k = sizes.rows(),
+                  .a = dy,
+                  .a_stride = sizes.out,
+                  .a_transposed = true,
+                  .b = x.as<float>(),
+                  .b_stride = sizes.in,
+                  .d = dweight.as<float>(),
+                  .d_stride = sizes.in,
+                  .beta = 1};
+  if (!dbias) return context.gemm().multiply(product);
+  const AddTo add{dbias.as<float>(),
+                  context.sum_scratch(static_cast<std::size_t>(sizes.out) * sizeof(float))};
+  product.epilogue = Epilogue::bias_grad;
+  product.bias_gradient = const_cast<float*>(add.from);
+  if (context.gemm().try_multiply(product)) {
+    return for_elements(context.stream(), 1, sizes.out, all_in_fours(sizes.out, add.to, add.from), add);
+  }
+  product.epilogue = Epilogue::none;
+  product.bias_gradient = nullptr;
+  context.gemm().multiply(product);
+  add_column_sums(context, dbias.as<float>(), sizes.rows(), sizes.out, Element{dy, sizes.out});
 }
 
 // dx = dy · weight

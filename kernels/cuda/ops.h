@@ -27,6 +27,7 @@ void execute(Context& context, const AttentionBackward& op);
 void execute(Context& context, const CrossEntropy& op);
 void execute(Context& context, const ApplyDropout& op);
 void execute(Context& context, const Combine& op);
+void execute(Context& context, const Cast& op);
 void execute(Context& context, const AdamStep& op);
 void execute(Context& context, const GradNorm& op);
 

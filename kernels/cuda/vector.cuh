@@ -23,8 +23,9 @@ __device__ __forceinline__ void store(T* to, const Pack<T, Width>& pack) {
 }
 
 // Whether rows of `extent` numbers, each behind the other from `data` on, can be read in packs of four.
-inline bool in_fours(const void* data, std::int64_t extent) {
-  return extent % 4 == 0 && reinterpret_cast<std::uintptr_t>(data) % 16 == 0;
+template <class T>
+bool in_fours(const T* data, std::int64_t extent) {
+  return extent % 4 == 0 && reinterpret_cast<std::uintptr_t>(data) % (4 * sizeof(T)) == 0;
 }
 
 template <class... Pointers>

@@ -288,17 +288,21 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t p
 }
 
 // None for a GELU with its auxiliary matrix where the documentation wants a leading dimension that is a
-// multiple of 8: so callers' own kernels run too.
+// multiple of 8; and, stricter than it, none for these and for bias gradients where D's columns do not all
+// begin on 16 bytes: so callers' own kernels run too.
 cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t description,
                                               cublasLtMatrixLayout_t, cublasLtMatrixLayout_t,
-                                              cublasLtMatrixLayout_t, cublasLtMatrixLayout_t,
+                                              cublasLtMatrixLayout_t, cublasLtMatrixLayout_t d_layout,
                                               cublasLtMatmulPreference_t, int wanted,
                                               cublasLtMatmulHeuristicResult_t* results, int* found) {
   const Description& how = own<Description>(description);
+  const Layout& d = own<Layout>(d_layout);
   *found = 0;
   if (wanted < 1) return CUBLAS_STATUS_INVALID_VALUE;
   if (has_aux(how.epilogue) && (how.aux_stride % 8 != 0 || how.aux_stride == 0))
     return CUBLAS_STATUS_NOT_SUPPORTED;
+  const bool rows_on_16 = static_cast<std::size_t>(d.stride) * d.element() % 16 == 0;
+  if ((has_aux(how.epilogue) || sums_bias(how.epilogue)) && !rows_on_16) return CUBLAS_STATUS_NOT_SUPPORTED;
   *found = 1;
   results[0] = {};
   results[0].algo.data[0] = kAlgorithm;

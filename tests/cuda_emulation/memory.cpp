@@ -53,9 +53,13 @@ const Allocation* find(const void* data) {
   return address < allocation.end() ? &allocation : nullptr;
 }
 
+// Larger allocations stay open: changing their many pages for every copy would cost more than all kernels do.
+constexpr std::size_t kLargestClosed = std::size_t{1} << 20;
+
 void set_access(int protection) {
-  for (const auto& [data, allocation] : memory().device)
-    mprotect(allocation.pages, allocation.page_bytes, protection);
+  for (const auto& [data, allocation] : memory().device) {
+    if (allocation.bytes <= kLargestClosed) mprotect(allocation.pages, allocation.page_bytes, protection);
+  }
 }
 
 // Guards are NaN too, but each word its own: else what was read beside one allocation could be written beside
@@ -102,7 +106,7 @@ std::byte* allocate_device(std::size_t bytes) {
   std::memset(allocation.data(), kPoison, bytes);
   set_guards(allocation.pages, allocation.data());
   set_guards(allocation.end(), allocation.pages_end());
-  if (memory().open == 0) mprotect(allocation.pages, middle, PROT_NONE);
+  if (memory().open == 0 && bytes <= kLargestClosed) mprotect(allocation.pages, middle, PROT_NONE);
   memory().device[allocation.data()] = allocation;
   memory().in_use += bytes;
   return allocation.data();

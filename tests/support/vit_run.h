@@ -39,7 +39,7 @@ class VitRun {
   // The mean loss; logits and grads are those of it.
   double loss_and_gradients() {
     backend_.zero(grads.flat());
-    const In out = vit_.forward(weights.views(), micro_.images);
+    const In out = vit_.forward(weights.views(), micro_.images, draws);
     const double batch = double(micro_.images.shape[0]);
     backend_.run(CrossEntropy{.losses = micro_.losses,
                               .dlogits = micro_.dlogits,
@@ -47,7 +47,7 @@ class VitRun {
                               .targets = micro_.targets,
                               .label_smoothing = label_smoothing_,
                               .scale = 1 / batch});
-    vit_.backward(weights.views(), grads.views(), micro_.dlogits, {});
+    vit_.backward(weights.views(), grads.views(), micro_.dlogits, draws);
     logits.resize(static_cast<std::size_t>(out.shape.elements()));
     backend_.download(logits.data(), out, logits.size() * sizeof(T));
     std::vector<T> each(static_cast<std::size_t>(micro_.losses.shape.elements()));
@@ -60,6 +60,7 @@ class VitRun {
 
   ParamSet weights, grads;
   Optimizer optimizer;
+  Draws draws;  // nothing is dropped, unless it is set
   std::vector<T> images, targets, logits;
 
  private:
