@@ -2,7 +2,7 @@
 // to[column] += Σ over rows of value(row, column): biases, LayerScale, tokens. In two stages whose order is
 // given by the shape alone, so the sums have the same bits every time; no atomics.
 // Stage 1: a block takes 32 columns of a chunk of rows; a warp reads 128 bytes of a row at a time, eight rows
-// are in flight, each thread adds its rows in their order. Stage 2: a thread a column adds the chunks.
+// are in flight, each thread adds its rows in their order. Stage 2 adds the chunks.
 
 #include <cuda_launch.h>
 
@@ -41,15 +41,34 @@ __global__ void __launch_bounds__(kSumColumns* kSumRows)
   partials[blockIdx.y * columns + column] = sum;
 }
 
-// A kernel of no template is in every file that includes this one: each has its own.
-static __global__ void __launch_bounds__(256)
-    add_chunks(float* to, const float* partials, std::int64_t columns, int chunks) {
-  const std::int64_t column = std::int64_t{blockIdx.x} * 256 + threadIdx.x;
-  if (column >= columns) return;
+// Stage 2: 32 columns a block, eight threads a column that each add every eighth chunk, then each other.
+// A template only so that many files may have it.
+template <int Columns>
+__global__ void __launch_bounds__(Columns* kSumRows)
+    add_chunks(float* to, const float* partials, std::int64_t columns, std::int64_t stride, int chunks) {
+  ColumnSumTile& tile = static_shared<ColumnSumTile>();
+  const int x = static_cast<int>(threadIdx.x) % Columns, y = static_cast<int>(threadIdx.x) / Columns;
+  const std::int64_t column = std::int64_t{blockIdx.x} * Columns + x;
   float sum = 0;
-  for (int chunk = 0; chunk < chunks; ++chunk)
-    sum += partials[chunk * columns + column];
+  if (column < columns) {
+    for (int chunk = y; chunk < chunks; chunk += kSumRows)
+      sum += partials[chunk * stride + column];
+  }
+  tile.of[y][x] = sum;
+  __syncthreads();
+  if (y > 0 || column >= columns) return;
+  for (int i = 1; i < kSumRows; ++i)
+    sum += tile.of[i][x];
   to[column] += sum;
+}
+
+// to[column] += Σ over chunks of partials[chunk][column], rows of `stride`.
+inline void add_partial_sums(const Context& context, float* to, const float* partials, std::int64_t columns,
+                             std::int64_t stride, std::int64_t chunks) {
+  launch<add_chunks<kSumColumns>>({.grid = static_cast<unsigned>((columns + kSumColumns - 1) / kSumColumns),
+                                   .block = kSumColumns * kSumRows,
+                                   .stream = context.stream()},
+                                  to, partials, columns, stride, static_cast<int>(chunks));
 }
 
 // How rows are cut: by their number alone.
@@ -65,7 +84,7 @@ struct SumChunks {
   }
 };
 
-// Uses the context's scratch from `offset` bytes on.
+// Uses the context's sum_scratch.
 template <class Value>
 void add_column_sums(Context& context, float* to, std::int64_t rows, std::int64_t columns,
                      const Value& value) {
@@ -76,9 +95,7 @@ void add_column_sums(Context& context, float* to, std::int64_t rows, std::int64_
                             .block = kSumColumns * kSumRows,
                             .stream = context.stream()},
                            partials, rows, columns, chunks.rows, value);
-  launch<add_chunks>(
-      {.grid = static_cast<unsigned>((columns + 255) / 256), .block = 256, .stream = context.stream()}, to,
-      partials, columns, static_cast<int>(chunks.count));
+  add_partial_sums(context, to, partials, columns, columns, chunks.count);
 }
 
 }  // namespace vitrail::cuda

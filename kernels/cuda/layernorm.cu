@@ -55,6 +55,20 @@ class RowPart {
     }
   }
 
+  // body(number, column, pack, the pack of `other` in the same place)
+  template <class Body>
+  __device__ __forceinline__ void each_with(const RowPart& other, const Body& body) const {
+    if constexpr (Packs > 0) {
+#pragma unroll
+      for (int p = 0; p < Packs; ++p) {
+        if (column(p) < dim_) body(p, column(p), held_[p], other.held_[p]);
+      }
+    } else {
+      for (int p = 0; column(p) < dim_; ++p)
+        body(p, column(p), load<Width>(row_ + column(p)), load<Width>(other.row_ + column(p)));
+    }
+  }
+
  private:
   __device__ static int column(int pack) {
     return (pack * 32 + static_cast<int>(threadIdx.x) % 32) * Width;
@@ -103,36 +117,91 @@ __global__ void __launch_bounds__(32 * kWarps) layernorm_forward(Forward op) {
   });
 }
 
-template <int Width, int Packs>
-__global__ void __launch_bounds__(32 * kWarps) layernorm_backward_x(Backward op) {
-  const std::int64_t row = row_of_warp();
-  if (row >= op.rows) return;
-  const RowPart<Width, Packs> x(op.x + row * op.dim, op.dim);
+__device__ __forceinline__ void add_pack(float* to, Pack<float, 4> pack, bool first) {
+  if (!first) {
+    const Pack<float, 4> before = load<4>(to);
+#pragma unroll
+    for (int i = 0; i < 4; ++i)
+      pack.of[i] += before.of[i];
+  }
+  store(to, pack);
+}
+
+// One row's part of dx; body(pack number, column, dy, x̂) sees every pack.
+template <int Width, int Packs, class Body>
+__device__ __forceinline__ void backward_row(const Backward& op, std::int64_t row, const Body& body) {
+  const RowPart<Width, Packs> x(op.x + row * op.dim, op.dim), dy(op.dy + row * op.dim, op.dim);
   const float mean = op.mean[row], rstd = op.rstd[row];
-  const float* dy = op.dy + row * op.dim;
   float sum_g = 0, sum_gx = 0;
-  x.each([&](int column, const Pack<float, Width>& pack) {
-    const Pack<float, Width> d = load<Width>(dy + column), weight = load<Width>(op.weight + column);
+  dy.each_with(x, [&](int pack, int column, const Pack<float, Width>& d, const Pack<float, Width>& value) {
+    const Pack<float, Width> weight = load<Width>(op.weight + column);
+    Pack<float, Width> xhat;
 #pragma unroll
     for (int i = 0; i < Width; ++i) {
+      xhat.of[i] = (value.of[i] - mean) * rstd;
       const float g = d.of[i] * weight.of[i];
       sum_g += g;
-      sum_gx += g * (pack.of[i] - mean) * rstd;
+      sum_gx += g * xhat.of[i];
     }
+    body(pack, d, xhat);
   });
   const float mean_g = warp_sum(sum_g) / static_cast<float>(op.dim);
   const float mean_gx = warp_sum(sum_gx) / static_cast<float>(op.dim);
   float* dx = op.dx + row * op.dim;
-  x.each([&](int column, const Pack<float, Width>& pack) {
-    const Pack<float, Width> d = load<Width>(dy + column), weight = load<Width>(op.weight + column);
+  dy.each_with(x, [&](int, int column, const Pack<float, Width>& d, const Pack<float, Width>& value) {
+    const Pack<float, Width> weight = load<Width>(op.weight + column);
     Pack<float, Width> sum = load<Width>(dx + column);
 #pragma unroll
     for (int i = 0; i < Width; ++i) {
-      const float xhat = (pack.of[i] - mean) * rstd;
+      const float xhat = (value.of[i] - mean) * rstd;
       sum.of[i] += rstd * (d.of[i] * weight.of[i] - mean_g - xhat * mean_gx);
     }
     store(dx + column, sum);
   });
+}
+
+// Rows that registers do not hold: the weights' gradients are summed by column_sums.cuh afterwards.
+template <int Width>
+__global__ void __launch_bounds__(32 * kWarps) layernorm_backward_x(Backward op) {
+  const std::int64_t row = row_of_warp();
+  if (row >= op.rows) return;
+  backward_row<Width, 0>(op, row, [](int, const Pack<float, Width>&, const Pack<float, Width>&) {});
+}
+
+// dx, and partials[block] = (Σ dy·x̂, Σ dy) of the block's chunk of rows: warp w takes rows w, w + 4, … of it,
+// and the warps' sums are added in their order. dy and x are read once.
+template <int Packs>
+__global__ void __launch_bounds__(32 * kWarps)
+    layernorm_backward(Backward op, float* partials, std::int64_t chunk_rows) {
+  const int warp = static_cast<int>(threadIdx.x) / 32;
+  const std::int64_t begin = std::int64_t{blockIdx.x} * chunk_rows;
+  const std::int64_t end = begin + chunk_rows < op.rows ? begin + chunk_rows : op.rows;
+  Pack<float, 4> dweight[Packs] = {}, dbias[Packs] = {};
+  for (std::int64_t row = begin + warp; row < end; row += kWarps) {
+    backward_row<4, Packs>(op, row, [&](int pack, const Pack<float, 4>& dy, const Pack<float, 4>& xhat) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        dweight[pack].of[i] += dy.of[i] * xhat.of[i];
+        dbias[pack].of[i] += dy.of[i];
+      }
+    });
+  }
+  float* const sums = dynamic_shared<float>();  // (2, dim)
+  for (int turn = 0; turn < kWarps; ++turn) {
+    if (turn == warp) {
+#pragma unroll
+      for (int p = 0; p < Packs; ++p) {
+        const int column = (p * 32 + static_cast<int>(threadIdx.x) % 32) * 4;
+        if (column >= op.dim) continue;
+        add_pack(sums + column, dweight[p], turn == 0);
+        add_pack(sums + op.dim + column, dbias[p], turn == 0);
+      }
+    }
+    __syncthreads();
+  }
+  float* to = partials + std::int64_t{blockIdx.x} * 2 * op.dim;
+  for (int i = static_cast<int>(threadIdx.x); i < 2 * op.dim; i += 32 * kWarps)
+    to[i] = sums[i];
 }
 
 // Calls body with the width of a pack and the packs of a lane as types.
@@ -170,6 +239,22 @@ struct BiasGradient {
   __device__ float operator()(std::int64_t row, std::int64_t column) const { return dy[row * dim + column]; }
 };
 
+template <int Packs>
+void backward_with_sums(Context& context, const Backward& backward, const LayerNormBackward& op) {
+  constexpr std::int64_t kMostChunks = 1024, kLeastRows = 16;  // enough blocks for the largest GPU
+  const std::int64_t rows = std::max(kLeastRows, (backward.rows + kMostChunks - 1) / kMostChunks);
+  const std::int64_t chunks = (backward.rows + rows - 1) / rows, dim = backward.dim;
+  const auto bytes = static_cast<std::size_t>(2 * dim) * sizeof(float);
+  float* partials = context.sum_scratch(static_cast<std::size_t>(chunks) * bytes);
+  launch<layernorm_backward<Packs>>({.grid = static_cast<unsigned>(chunks),
+                                     .block = 32 * kWarps,
+                                     .shared_bytes = bytes,
+                                     .stream = context.stream()},
+                                    backward, partials, rows);
+  add_partial_sums(context, op.dweight_acc.as<float>(), partials, dim, 2 * dim, chunks);
+  add_partial_sums(context, op.dbias_acc.as<float>(), partials + dim, dim, 2 * dim, chunks);
+}
+
 }  // namespace
 
 void execute(Context& context, const LayerNormForward& op) {
@@ -202,12 +287,16 @@ void execute(Context& context, const LayerNormBackward& op) {
                           static_cast<int>(dim)};
   const bool fours = all_in_fours(dim, backward.dx, backward.dy, backward.x, backward.weight);
   with_packs(fours, backward.dim, [&](auto width, auto packs) {
-    launch<layernorm_backward_x<decltype(width)::value, decltype(packs)::value>>(shape_of(context, rows),
-                                                                                 backward);
+    constexpr int kWidth = decltype(width)::value, kPacks = decltype(packs)::value;
+    if constexpr (kPacks > 0) {
+      backward_with_sums<kPacks>(context, backward, op);
+    } else {
+      launch<layernorm_backward_x<kWidth>>(shape_of(context, rows), backward);
+      add_column_sums(context, op.dweight_acc.as<float>(), rows, dim,
+                      WeightGradient{backward.dy, backward.x, backward.mean, backward.rstd, dim});
+      add_column_sums(context, op.dbias_acc.as<float>(), rows, dim, BiasGradient{backward.dy, dim});
+    }
   });
-  add_column_sums(context, op.dweight_acc.as<float>(), rows, dim,
-                  WeightGradient{backward.dy, backward.x, backward.mean, backward.rstd, dim});
-  add_column_sums(context, op.dbias_acc.as<float>(), rows, dim, BiasGradient{backward.dy, dim});
 }
 
 }  // namespace vitrail::cuda
