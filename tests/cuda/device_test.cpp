@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include "kernels/error.h"
+#include "tests/support/gradient.h"
 #include "tests/support/kernels_op_run.h"
 
 namespace vitrail::test {
@@ -57,6 +58,72 @@ TEST_CASE("cuda: attention of every head size and odd numbers of tokens") {
   check_attention(65, 1, 80, 0);
   check_attention(40, 1, 96, 0.2);
   check_attention(70, 1, 128, 0);
+}
+
+// f32 → bf16 → f32, with what rounds in every way.
+std::vector<double> through_bf16(Backend& backend, const std::vector<double>& values) {
+  const Shape shape = {static_cast<std::int64_t>(values.size())};
+  const Tensor from(backend, DType::f32, shape, values), rounded(backend, DType::bf16, shape),
+      back(backend, DType::f32, shape);
+  backend.run(Cast{.y = rounded, .x = from});
+  backend.run(Cast{.y = back, .x = rounded});
+  return back.get();
+}
+
+TEST_CASE("cuda: casts round as the CPU's do") {
+  for (std::size_t count : {8, 31}) {
+    std::vector<double> values = {0, -1, 1.00390625, 1.01171875, 3.4e38, -1e-40, 65536.5, 1e-3};
+    for (std::size_t i = values.size(); i < count; ++i)
+      values.push_back(random_value(3, static_cast<std::uint32_t>(i)));
+    CHECK(through_bf16(*cuda_backend(), values) == through_bf16(*cpu_backend(), values));
+  }
+}
+
+// Two segments with a gap, of which one begins on an odd element.
+Values updated(Backend& backend, AdamKind kind) {
+  constexpr std::int64_t kCount = 1037;
+  const Shape shape = {kCount};
+  const auto random = [](std::uint64_t stream) { return random_values(stream, kCount); };
+  std::vector<double> squares = random(4);
+  for (double& square : squares)
+    square *= square;
+  const Tensor weight(backend, DType::f32, shape, random(1)), grad(backend, DType::f32, shape, random(2)),
+      first(backend, DType::f32, shape, random(3)), second(backend, DType::f32, shape, squares),
+      ema(backend, DType::f32, shape, random(5)), norm(backend, DType::f64, {1}),
+      rounded(backend, DType::bf16, shape, random(6));
+  const AdamSegment segments[] = {{0, 512, 1, 0.05}, {515, kCount, 0.5, 0.2}};
+  backend.run(GradNorm{.norm = norm, .grad = grad});
+  backend.run(AdamStep{.weight = weight,
+                       .first_moment = first,
+                       .second_moment = second,
+                       .weight_bf16 = rounded,
+                       .ema = ema,
+                       .grad = grad,
+                       .grad_norm = norm,
+                       .segments = segments,
+                       .kind = kind,
+                       .step = 3,
+                       .lr = 0.01,
+                       .max_norm = 1,
+                       .ema_decay = 0.9});
+  for (const Tensor* tensor : {&weight, &first, &second, &ema, &rounded})
+    CHECK(tensor->guards_are_whole());
+  return {{"weight", weight.get()}, {"first", first.get()}, {"second", second.get()},
+          {"ema", ema.get()},       {"norm", norm.get()},   {"rounded", rounded.get()}};
+}
+
+TEST_CASE("cuda: an update of Adam and AdamW, with clipping, EMA and rounded weights") {
+  for (AdamKind kind : {AdamKind::adam, AdamKind::adamw}) {
+    Values cuda = updated(*cuda_backend(), kind), cpu = updated(*cpu_backend(), kind);
+    // Weights that differ in the last bit may round apart: these are the device's own, rounded.
+    CHECK(cuda["rounded"][600] == through_bf16(*cpu_backend(), {cuda["weight"][600]})[0]);
+    for (std::size_t i = 512; i < 515; ++i)
+      CHECK(cuda["rounded"][i] == cpu["rounded"][i]);  // between the segments: not touched
+    check_close("rounded", cuda["rounded"], cpu["rounded"], 1.0 / 128);
+    cuda.erase("rounded");
+    cpu.erase("rounded");
+    check_close(cuda, cpu, 1e-6);
+  }
 }
 
 TEST_CASE("cuda: what the device does not have is refused by name") {
