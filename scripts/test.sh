@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Dependencies, build, every test: g++ with oneDNN and all oracles; clang with address and undefined-behaviour
-# sanitizers and Eigen's products; g++ with the thread sanitizer.
+# sanitizers and Eigen's products; g++ with the thread sanitizer; the cuda device on its host emulation.
 #   test.sh         everything
-#   test.sh quick   the first of the three
+#   test.sh quick   the first of them
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -33,4 +33,14 @@ cmake --preset tsan >/dev/null
 cmake --build --preset tsan --target threaded_tests
 step "Tests: tsan"
 ctest --preset tsan -L threaded
-step "All tests passed"
+if [[ -f ${CUDA_HOME:-/usr/local/cuda}/include/cublasLt.h ]]; then
+  step "Build: the cuda device on its host emulation"
+  cmake --preset cuda-emulated >/dev/null
+  cmake --build --preset cuda-emulated --target cuda_emulation_tests kernels_tests cuda_tests
+  step "Tests: cuda, emulated"
+  ctest --preset cuda-emulated -R '^(cuda_emulation|kernels|cuda)$'
+  step "All tests passed"
+else
+  step "NOT RUN: the cuda device; its emulation needs the headers of a CUDA toolkit (CUDA_HOME or /usr/local/cuda)"
+  step "All other tests passed"
+fi
