@@ -169,7 +169,12 @@ void run_grid(const Grid& grid, const std::function<void()>& thread) {
                    static_cast<unsigned>(number / grid.blocks.x % grid.blocks.y),
                    static_cast<unsigned>(number / grid.blocks.x / grid.blocks.y)};
     shared_memory().begin(grid);
-    scheduler().run_block(grid, thread);
+    try {
+      scheduler().run_block(grid, thread);
+    } catch (...) {
+      mend_guards();  // one fault, one report
+      throw;
+    }
     shared_memory().check(grid);
   }
   counted.blocks += blocks;

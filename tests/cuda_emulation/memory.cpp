@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <cstring>
+#include <deque>
 #include <map>
 #include <string>
 
@@ -34,6 +35,7 @@ struct Allocation {
 struct Memory {
   std::map<const std::byte*, Allocation> device;   // by their data
   std::map<const std::byte*, std::size_t> pinned;  // bytes, by address
+  std::deque<Allocation> freed;                    // the last ones; their addresses stay closed
   std::size_t in_use = 0;
   int open = 0;
   SignalScope signals;
@@ -55,6 +57,25 @@ const Allocation* find(const void* data) {
 
 // Larger allocations stay open: changing their many pages for every copy would cost more than all kernels do.
 constexpr std::size_t kLargestClosed = std::size_t{1} << 20;
+
+bool was_freed(const void* data) {
+  for (const Allocation& allocation : memory().freed)
+    if (allocation.data() == data) return true;
+  return false;
+}
+
+// Gives the memory back, but not the addresses: the next allocation would lie there, and a pointer to the old
+// one would seem right.
+void close_for_good(const Allocation& allocation) {
+  constexpr std::size_t kMostFreed = 4096;
+  mmap(allocation.pages, allocation.page_bytes, PROT_NONE,
+       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+  memory().freed.push_back(allocation);
+  if (memory().freed.size() <= kMostFreed) return;
+  const Allocation& oldest = memory().freed.front();
+  munmap(oldest.pages - kPage, oldest.page_bytes + 2 * kPage);
+  memory().freed.pop_front();
+}
 
 void set_access(int protection) {
   for (const auto& [data, allocation] : memory().device) {
@@ -114,8 +135,10 @@ std::byte* allocate_device(std::size_t bytes) {
 
 void free_device(void* data) {
   const auto found = memory().device.find(static_cast<const std::byte*>(data));
-  if (found == memory().device.end())
-    throw Fault("cudaFree: not the beginning of an allocation of device memory");
+  if (found == memory().device.end()) {
+    throw Fault(std::string("cudaFree: not the beginning of an allocation of device memory") +
+                (was_freed(data) ? ", but of one that was freed before" : ""));
+  }
   const Allocation allocation = found->second;
   {
     const DeviceAccess access;
@@ -123,7 +146,7 @@ void free_device(void* data) {
   }
   memory().in_use -= allocation.bytes;
   memory().device.erase(found);
-  munmap(allocation.pages - kPage, allocation.page_bytes + 2 * kPage);
+  close_for_good(allocation);
 }
 
 std::size_t device_bytes_in_use() {
@@ -170,6 +193,13 @@ void require_device(const char* what, const void* data, std::size_t bytes) {
 void check_guards(const char* kernel) {
   for (const auto& [data, allocation] : memory().device)
     check(kernel, allocation);
+}
+
+void mend_guards() {
+  for (const auto& [data, allocation] : memory().device) {
+    set_guards(allocation.pages, allocation.data());
+    set_guards(allocation.end(), allocation.pages_end());
+  }
 }
 
 DeviceAccess::DeviceAccess() {

@@ -25,6 +25,7 @@ void require_device(const char* what, const void* data, std::size_t bytes);
 
 // Throws Fault when a kernel wrote beside an allocation.
 void check_guards(const char* kernel);
+void mend_guards();  // after a kernel that ended in another fault
 
 // While one lives, device memory is open and a wrong access inside a kernel becomes a Fault.
 class DeviceAccess {

@@ -75,6 +75,7 @@ void Scheduler::run_block(const Grid& grid, const std::function<void()>& thread)
   signal_ = 0;
   prepare(grid);
   shuffle_threads();
+  hasty_ = static_cast<unsigned>(random_number() >> 32);
   for (int number : order_)
     make_ready(fibers_[static_cast<std::size_t>(number)]);
   switch_to(*ready_[ready_first_]);
@@ -103,6 +104,14 @@ void Scheduler::switch_to(Fiber& next) {
 // The running fiber waits or has ended: another one's turn, or the main one's when none can move.
 void Scheduler::leave() {
   switch_to(ready_count_ > 0 ? *ready_[ready_first_] : main_);
+}
+
+// The next to run: in front of all that are ready.
+void Scheduler::make_first(Fiber& fiber) {
+  fiber.state = State::ready;
+  ready_first_ = (ready_first_ == 0 ? ready_.size() : ready_first_) - 1;
+  ++ready_count_;
+  ready_[ready_first_] = &fiber;
 }
 
 void Scheduler::make_ready(Fiber& fiber) {
@@ -156,15 +165,19 @@ void Scheduler::release_barrier() {
   const std::uint64_t random = random_number();
   const std::size_t n = order_.size(), start = random % n;
   const bool backwards = (random >> 40 & 1) != 0;
-  for (std::size_t i = 0; i < n; ++i) {
-    const std::size_t place = start + i < n ? start + i : start + i - n;
-    Fiber& fiber = fibers_[static_cast<std::size_t>(order_[backwards ? n - 1 - place : place])];
-    if (fiber.state != State::at_barrier) continue;
-    const Vote vote = fiber.request.vote;
-    fiber.request.result = static_cast<std::uint64_t>(vote == Vote::count   ? count
-                                                      : vote == Vote::every ? every
-                                                                            : count > 0);
-    make_ready(fiber);
+  hasty_ = static_cast<unsigned>(random >> 8);
+  for (const bool hasty : {true, false}) {
+    if (hasty && hasty_ == 0) continue;
+    for (std::size_t i = 0; i < n; ++i) {
+      const std::size_t place = start + i < n ? start + i : start + i - n;
+      Fiber& fiber = fibers_[static_cast<std::size_t>(order_[backwards ? n - 1 - place : place])];
+      if (fiber.state != State::at_barrier || is_hasty(fiber) != hasty) continue;
+      const Vote vote = fiber.request.vote;
+      fiber.request.result = static_cast<std::uint64_t>(vote == Vote::count   ? count
+                                                        : vote == Vote::every ? every
+                                                                              : count > 0);
+      make_ready(fiber);
+    }
   }
 }
 
@@ -216,9 +229,11 @@ void Scheduler::finish_warp(const Fiber& fiber, unsigned lanes) {
   }
   waiting_[first_of_warp(fiber) / kWarp] &= ~lanes;
   const auto turn = static_cast<int>(random_number() >> 20 & (kWarp - 1));
+  const bool hasty = is_hasty(fiber);
   for (int i = 0; i < kWarp; ++i) {
     const int lane = i ^ turn;
-    if ((lanes & bit(lane)) != 0) make_ready(lane_of(fiber, lane));
+    if ((lanes & bit(lane)) == 0) continue;
+    hasty ? make_first(lane_of(fiber, lane)) : make_ready(lane_of(fiber, lane));
   }
 }
 

@@ -67,6 +67,8 @@ class Scheduler {
   std::uint64_t combined(const Fiber& fiber, unsigned lanes) const;
   std::uint64_t shuffled(const Fiber& fiber, unsigned lanes);
   void make_ready(Fiber& fiber);
+  void make_first(Fiber& fiber);
+  bool is_hasty(const Fiber& fiber) const { return (hasty_ >> (fiber.number / kWarp) & 1) != 0; }
   Fiber& lane_of(const Fiber& fiber, int lane) {
     return fibers_[first_of_warp(fiber) + static_cast<unsigned>(lane)];
   }
@@ -86,6 +88,7 @@ class Scheduler {
   std::vector<unsigned> waiting_;   // of each warp: lanes at a warp operation
   std::vector<Fiber*> ready_;       // a ring
   std::size_t ready_first_ = 0, ready_count_ = 0;
+  unsigned hasty_ = 0;  // warps that run on to the next barrier before others have their turn
   std::size_t live_ = 0, at_barrier_ = 0;
   Fiber main_;
   Fiber* running_ = &main_;
