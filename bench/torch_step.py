@@ -1,5 +1,6 @@
-"""Times one PyTorch training step in eager fp32: torch_step.py MODEL BATCH STEPS. The peer of bench/train_step.cpp:
-forward, cross-entropy, backward, clip to norm 1, fused AdamW. One JSON line."""
+"""Times one PyTorch training step: torch_step.py MODEL BATCH STEPS [cpu|cuda] [eager|compile] [fp32|bf16]. The peer of
+bench/train_step.cpp: forward, cross-entropy, backward, clip to norm 1, fused AdamW; in bf16 by autocast, the weights in
+fp32. One JSON line."""
 import json
 import resource
 import statistics
@@ -14,6 +15,7 @@ SIZES = {  # img, patch, chans, classes, dim, depth, heads, mlp
     "vit_tiny_patch16_224": (224, 16, 3, 1000, 192, 12, 3, 768),
     "vit_small_patch16_224": (224, 16, 3, 1000, 384, 12, 6, 1536),
     "vit_base_patch16_224": (224, 16, 3, 1000, 768, 12, 12, 3072),
+    "vit_large_patch16_224": (224, 16, 3, 1000, 1024, 24, 16, 4096),
     "grey28": (28, 4, 1, 10, 128, 6, 4, 512),
 }
 
@@ -50,22 +52,29 @@ class Vit(nn.Module):
 
 def main():
     name, batch, steps = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    device, mode, dtype = (sys.argv[4:] + ["cpu", "eager", "fp32"][len(sys.argv) - 4:])[:3]
     img, patch, chans, classes, *_ = SIZES[name]
     torch.manual_seed(1)
-    net = Vit(*SIZES[name])
+    net = Vit(*SIZES[name]).to(device)
     optimizer = torch.optim.AdamW(net.parameters(), lr=1e-4, weight_decay=0.05, fused=True)
-    images, labels = torch.rand(batch, chans, img, img) * 2 - 1, torch.arange(batch) % classes
+    images = (torch.rand(batch, chans, img, img) * 2 - 1).to(device)
+    labels = (torch.arange(batch) % classes).to(device)
+    forward = torch.compile(net) if mode == "compile" else net
     times = []
     for step in range(steps + 1):
         start = time.perf_counter()
         optimizer.zero_grad()
-        F.cross_entropy(net(images), labels).backward()
+        with torch.autocast(device, torch.bfloat16, enabled=dtype == "bf16"):
+            loss = F.cross_entropy(forward(images), labels)
+        loss.backward()
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         optimizer.step()
+        if device == "cuda":
+            torch.cuda.synchronize()
         if step > 0:
             times.append(time.perf_counter() - start)
     median = statistics.median(times)
-    print(json.dumps({"engine": f"torch {torch.__version__} eager fp32", "model": name, "batch": batch,
+    print(json.dumps({"engine": f"torch {torch.__version__} {mode} {dtype}", "model": name, "batch": batch,
                       "seconds": median, "images_per_second": batch / median,
                       "peak_rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}))
 

@@ -72,6 +72,20 @@ TEST_CASE("cuda: gradients of a network of each switch are those of the CPU in f
   }
 }
 
+TEST_CASE("cuda: the same bits in ten orders of threads") {
+  for (const NamedConfig& named : configs()) {
+    if (named.name != "every_dropout" && named.name != "odd_sizes") continue;
+    CAPTURE(named.name);
+    const Values first = gradients_on<float>(*cuda_backend(), named.config);
+    for (std::uint64_t seed = 1; seed <= 10; ++seed) {
+      CAPTURE(seed);
+      shuffle_cuda(seed);
+      CHECK(gradients_on<float>(*cuda_backend(), named.config) == first);
+    }
+    shuffle_cuda(0);
+  }
+}
+
 // Losses of ten steps, and the weights and their average after them.
 template <class T>
 Values ten_steps_on(Backend& backend, const VitConfig& config) {

@@ -8,16 +8,11 @@
 #endif
 
 namespace vitrail::test {
-namespace {
-
-// Under emulation the order of threads and blocks and of late copies follows from it.
-void shuffle([[maybe_unused]] std::uint64_t seed) {
+void shuffle_cuda([[maybe_unused]] std::uint64_t seed) {
 #if VITRAIL_TEST_CUDA == 2
   cuda_emulation::set_seed(seed);
 #endif
 }
-
-}  // namespace
 
 Backend* cuda_backend() {
 #if VITRAIL_TEST_CUDA
@@ -31,10 +26,10 @@ Backend* cuda_backend() {
 bool check_cuda(const Scenario& scenario, const Values& given, const Values& reference) {
   Backend* const backend = cuda_backend();
   if (backend == nullptr) return false;
-  shuffle(1);
+  shuffle_cuda(1);
   const Values first = results_on(*backend, DType::f32, scenario, given);
   check_close(first, reference, kF32Tolerance);
-  shuffle(2);
+  shuffle_cuda(2);
   CHECK(results_on(*backend, DType::f32, scenario, given) == first);
   return true;
 }

@@ -55,6 +55,9 @@ Backend* cpu_backend(const BackendOptions& options = {.threads = 2});
 // Of builds with VITRAIL_CUDA; null in others.
 Backend* cuda_backend();
 
+// Under emulation the order of threads and blocks and of late copies follows from the seed; else nothing.
+void shuffle_cuda(std::uint64_t seed);
+
 // On the cuda device: f32 against the reference, and the same bits in another order of threads. False, and
 // nothing checked, in a build without one.
 bool check_cuda(const Scenario& scenario, const Values& given, const Values& reference);
