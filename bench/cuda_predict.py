@@ -30,8 +30,7 @@ def product(m, n, k, c, out=None):
 
 def ops_of(batch, c, fused=False):
     """name, kind of FLOPs, FLOPs, bytes, launches; of a whole step. c: bytes of a number in the compute dtype.
-    fused: LayerNorm's gradients in one pass, GELU in the products, the rounding of the residual's gradient in the
-    kernel that writes it."""
+    fused: GELU in the products, the rounding of the residual's gradient in the kernel that writes it."""
     rows, patch_rows, pairs = batch * TOKENS, batch * PATCHES, batch * HEADS
     x, hidden = rows * DIM, rows * MLP  # numbers in a tensor
     row_tiles = math.ceil(TOKENS / 64) * 64 * math.ceil(TOKENS / 32) * 32
@@ -55,8 +54,7 @@ def ops_of(batch, c, fused=False):
     linear("fc2", DIM, MLP, residual=True)
     norms = 2 * DEPTH + 1
     add("LayerNorm: y", "none", norms, 0, (4 + c) * x, 1)
-    add("LayerNorm: dx", "none", norms, 0, (c + 12) * x, 1)
-    add("LayerNorm: dW, db", "none", norms, 0, 0 if fused else (2 * c + 4) * x, 2 if fused else 4)
+    add("LayerNorm: dx, dW, db", "none", norms, 0, (c + 12) * x, 3)
     if c == 2:
         add("residual's gradient rounded", "none", 2 * DEPTH, 0, (c if fused else 4 + c) * x, 0 if fused else 1)
     add("GELU", "none", DEPTH, 0, (1 if fused else 2) * c * hidden, 0 if fused else 1)

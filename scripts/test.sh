@@ -36,9 +36,9 @@ ctest --preset tsan -L threaded
 if [[ -f ${CUDA_HOME:-/usr/local/cuda}/include/cublasLt.h ]]; then
   step "Build: the cuda device on its host emulation"
   cmake --preset cuda-emulated >/dev/null
-  cmake --build --preset cuda-emulated --target cuda_emulation_tests kernels_tests cuda_tests
+  cmake --build --preset cuda-emulated --target cuda_emulation_tests cuda_faults_tests kernels_tests cuda_tests
   step "Tests: cuda, emulated"
-  ctest --preset cuda-emulated -R '^(cuda_emulation|kernels|cuda)$'
+  ctest --preset cuda-emulated -R '^(cuda_emulation|cuda_faults|kernels|cuda)$'
   step "All tests passed"
 else
   step "NOT RUN: the cuda device; its emulation needs the headers of a CUDA toolkit (CUDA_HOME or /usr/local/cuda)"
