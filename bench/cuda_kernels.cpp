@@ -124,22 +124,37 @@ void mlp(Bench& bench) {
        {std::pair{"fc1, GELU by erf", GeluKind::erf}, {"fc1, GELU by tanh", GeluKind::tanh}}) {
     bench.time(
         name,
-        LinearGeluForward{.y = hidden, .pre = pre, .x = x, .weight = weight1, .bias = bias1, .gelu = gelu},
+        LinearGeluForward{
+            .y = hidden, .pre = pre, .x = x, .weight = weight1, .bias = bias1, .gelu = gelu, .dropout = {}},
         flops, narrow + 2 * wide);
   }
   const Out y = bench.rows(kDim);
   bench.time("fc2, residual",
-             LinearResidualForward{.y = y, .residual = x, .x = hidden, .weight = weight2, .bias = bias2},
+             LinearResidualForward{.y = y,
+                                   .branch = {},
+                                   .residual = x,
+                                   .x = hidden,
+                                   .weight = weight2,
+                                   .bias = bias2,
+                                   .gamma = {},
+                                   .dropout = {},
+                                   .drop_path = {}},
              flops, 2 * narrow + wide);
   bench.time("fc2, gradients through GELU",
              LinearResidualBackward{.dx = bench.rows(kMlp),
                                     .dbranch = bench.rows(kDim),
                                     .dweight_acc = bench.tensor({kDim, kMlp}),
                                     .dbias_acc = bench.tensor({kDim}),
+                                    .dgamma_acc = {},
                                     .dy = y,
+                                    .branch = {},
                                     .x = hidden,
                                     .weight = weight2,
-                                    .gelu_pre = pre},
+                                    .gamma = {},
+                                    .dropout = {},
+                                    .drop_path = {},
+                                    .gelu_pre = pre,
+                                    .gelu_dropout = {}},
              2 * flops, 2 * narrow + 3 * wide);
   bench.forget();
 }
@@ -148,15 +163,16 @@ void attention(Bench& bench) {
   const Out qkv = bench.rows(3 * kDim), y = bench.rows(kDim),
             lse = bench.tensor({bench.batch(), kHeads, kTokens});
   const double square = bench.numbers(kDim) * kTokens, n = bench.numbers(kDim);
-  bench.time("attention", AttentionForward{.y = y, .lse = lse, .qkv = qkv, .heads = kHeads}, 4 * square,
-             16 * n);
+  bench.time("attention", AttentionForward{.y = y, .lse = lse, .qkv = qkv, .heads = kHeads, .dropout = {}},
+             4 * square, 16 * n);
   bench.time("attention, gradients",
              AttentionBackward{.dqkv = bench.rows(3 * kDim),
                                .dy = bench.rows(kDim),
                                .y = y,
                                .qkv = qkv,
                                .lse = lse,
-                               .heads = kHeads},
+                               .heads = kHeads,
+                               .dropout = {}},
              14 * square, 40 * n);
   bench.forget();
 }

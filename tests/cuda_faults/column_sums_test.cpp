@@ -80,8 +80,8 @@ Numbers sums() {
   launch<sum_chunk_copy<F>>({.grid = dim3(2, rows_of_blocks), .block = kSumColumns * kSumRows}, to,
                             x.device());
   if (F != Flaw::grid_races) {
-    launch<add_chunks>({.grid = 1, .block = 256}, y.device(), partials.device(), kColumns,
-                       static_cast<int>(kChunks));
+    launch<add_chunks<kSumColumns>>({.grid = 2, .block = kSumColumns * kSumRows}, y.device(),
+                                    partials.device(), kColumns, kColumns, static_cast<int>(kChunks));
   }
   y.download();
   return y.host;
