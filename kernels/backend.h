@@ -42,16 +42,18 @@ class Buffer {
 
 struct BackendOptions {
   int threads = 0;            // 0: one per core this process may use
-  std::string gemm = "auto";  // auto | onednn | eigen (f32 products on the CPU)
+  std::string gemm = "auto";  // auto | onednn | eigen (f32 products on the CPU; onednn: bf16 ones too)
   std::string isa = "auto";   // auto | avx2 | avx512 (the CPU's vector code)
 };
 
 // What was chosen, for the first screen of a run.
 struct BackendInfo {
-  std::string device;  // "cpu"
-  std::string name;    // the processor's own name
-  std::string isa;     // vector instructions in use
-  std::string gemm;    // who multiplies matrices
+  std::string device;      // "cpu"
+  std::string name;        // the processor's own name
+  std::string isa;         // vector instructions in use
+  std::string gemm;        // who multiplies matrices
+  std::string bf16;        // who multiplies those of bf16
+  bool fast_bf16 = false;  // by instructions made for it: faster than f32
   int threads = 1;
 };
 

@@ -1,5 +1,6 @@
 #include <cassert>
 
+#include "kernels/cpu/attention_bf16.h"
 #include "kernels/cpu/dropout_mask.h"
 #include "kernels/cpu/micro_kernel.h"
 #include "kernels/cpu/ops.h"
@@ -360,10 +361,12 @@ void backward(Context& context, const AttentionBackward& op) {
 }  // namespace
 
 void execute(Context& context, const AttentionForward& op) {
+  if (op.qkv.dtype == DType::bf16) return attention_bf16(context, op);
   op.qkv.dtype == DType::f64 ? forward<double>(context, op) : forward<float>(context, op);
 }
 
 void execute(Context& context, const AttentionBackward& op) {
+  if (op.qkv.dtype == DType::bf16) return attention_bf16(context, op);
   op.qkv.dtype == DType::f64 ? backward<double>(context, op) : backward<float>(context, op);
 }
 

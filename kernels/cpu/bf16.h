@@ -1,14 +1,10 @@
 #pragma once
 // bf16 in memory, f32 in registers: reading widens exactly, writing rounds to nearest, ties to even.
 
+#include "kernels/cpu/pair_product.h"
 #include "kernels/cpu/vec.h"
 
 namespace vitrail::cpu::VITRAIL_ISA {
-
-// The upper half of an f32.
-struct Bf16 {
-  std::uint16_t bits;
-};
 
 // A of statistics_dtype() for the C++ types.
 template <class C>
@@ -48,15 +44,19 @@ inline void write(const Access<T>& access, T* to, const Vec<T>& value) {
   access.store(to, value);
 }
 
-inline Vec<float> read(const WholeVector<float>&, const Bf16* from) {
+inline HalfBitsVec bits_of(const WholeVector<float>&, const Bf16* from) {
   HalfBitsVec halves;
   std::memcpy(&halves, from, sizeof halves);
-  return widened(halves);
+  return halves;
 }
-inline Vec<float> read(const PartVector<float>& part, const Bf16* from) {
+inline HalfBitsVec bits_of(const PartVector<float>& part, const Bf16* from) {
   HalfBitsVec halves{};
   std::memcpy(&halves, from, static_cast<std::size_t>(part.count) * sizeof(Bf16));
-  return widened(halves);
+  return halves;
+}
+template <class Access>
+inline Vec<float> read(const Access& access, const Bf16* from) {
+  return widened(bits_of(access, from));
 }
 inline void write(const WholeVector<float>&, Bf16* to, const Vec<float>& value) {
   const HalfBitsVec halves = rounded_to_bf16(value);

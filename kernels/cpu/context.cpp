@@ -9,8 +9,8 @@ constexpr std::align_val_t kAlignment{64};
 
 }  // namespace
 
-Context::Context(int threads, bool use_onednn)
-    : pool_(threads), use_onednn_(use_onednn), blocks_(static_cast<std::size_t>(threads) + 1) {}
+Context::Context(int threads, const Products& products)
+    : pool_(threads), products_(products), blocks_(static_cast<std::size_t>(threads) + 1) {}
 
 Context::~Context() {
   for (Block& block : blocks_)

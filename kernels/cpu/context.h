@@ -4,18 +4,26 @@
 #include <cstddef>
 #include <vector>
 
+#include "kernels/cpu/pair_product.h"
 #include "kernels/cpu/thread_pool.h"
 
 namespace vitrail::cpu {
 
+// Who multiplies matrices.
+struct Products {
+  bool onednn = false;            // f32; else Eigen
+  bool onednn_bf16 = false;       // bf16; else by pairs
+  MultiplyPairs pairs = nullptr;  // by the processor's dot products; null: as the instruction set's files can
+};
+
 class Context {
  public:
-  Context(int threads, bool use_onednn);
+  Context(int threads, const Products& products);
   ~Context();
 
   ThreadPool& pool() { return pool_; }
   int threads() const { return pool_.threads(); }
-  bool use_onednn() const { return use_onednn_; }
+  const Products& products() const { return products_; }
 
   // At least `bytes` of 64-byte aligned memory that belongs to `worker` until its task ends. Grows on first
   // use and is then kept, so that a training step allocates nothing. Contents are not defined.
@@ -32,7 +40,7 @@ class Context {
   static std::byte* grown(Block& block, std::size_t bytes);
 
   ThreadPool pool_;
-  bool use_onednn_;
+  Products products_;
   std::vector<Block> blocks_;  // one a worker, then the shared one
 };
 

@@ -18,6 +18,11 @@ namespace vitrail::cpu::avx512 {
 extern const OpTable kOpTable;
 }
 #endif
+#ifdef VITRAIL_HAVE_AVX512_BF16
+namespace vitrail::cpu::avx512_bf16 {
+void multiply_pairs(const PairProduct& product);
+}
+#endif
 #ifdef VITRAIL_HAVE_AVX2
 namespace vitrail::cpu::avx2 {
 extern const OpTable kOpTable;
@@ -109,6 +114,24 @@ bool choose_onednn(const std::string& wanted) {
   return true;
 }
 
+// The product of pairs by dot products; null when this build, processor or choice of isa has none.
+MultiplyPairs choose_pairs([[maybe_unused]] const IsaChoice& isa) {
+#ifdef VITRAIL_HAVE_AVX512_BF16
+  if (isa.name == std::string("avx512") && __builtin_cpu_supports("avx512bf16")) {
+    return avx512_bf16::multiply_pairs;
+  }
+#endif
+  return nullptr;
+}
+
+Products choose_products(const std::string& gemm, const IsaChoice& isa) {
+  Products products{.onednn = choose_onednn(gemm), .pairs = choose_pairs(isa)};
+  const bool tiles = isa.name == std::string("avx512") && has_flag("amx_bf16");
+  // Only oneDNN knows AMX's tiles; with dot products alone our own product is the faster.
+  products.onednn_bf16 = products.onednn && (tiles || (gemm == "onednn" && products.pairs));
+  return products;
+}
+
 int usable_cores() {
   cpu_set_t set;
   CPU_ZERO(&set);
@@ -122,31 +145,6 @@ int choose_threads(int wanted) {
                 std::to_string(kMost));
   }
   return wanted == 0 ? usable_cores() : wanted;
-}
-
-// Whether an op whose products or rows would be bf16 is not written yet.
-template <class Op>
-bool lacks_bf16(const Op& op) {
-  if constexpr (requires {
-                  op.patches;
-                  op.weight;
-                }) {
-    return op.patches.dtype == DType::bf16;
-  } else if constexpr (requires {
-                         op.patches;
-                         op.dweight_acc;
-                       }) {
-    return op.patches.dtype == DType::bf16;
-  } else if constexpr (requires { op.qkv; }) {
-    return op.qkv.dtype == DType::bf16;
-  } else if constexpr (requires {
-                         op.x;
-                         op.weight;
-                       }) {
-    if constexpr (requires { op.y; }) return op.x.dtype == DType::bf16 || op.y.dtype == DType::bf16;
-    if constexpr (requires { op.dy; }) return op.x.dtype == DType::bf16 || op.dy.dtype == DType::bf16;
-  }
-  return false;
 }
 
 std::size_t bytes_of(In view) {
@@ -163,14 +161,16 @@ class CpuBackend final : public Backend {
  public:
   explicit CpuBackend(const BackendOptions& options)
       : isa_(choose_isa(options.isa)),
-        context_(choose_threads(options.threads), choose_onednn(options.gemm)) {}
+        context_(choose_threads(options.threads), choose_products(options.gemm, isa_)) {}
 
   BackendInfo info() const override {
     const std::string name = cpuinfo("model name");
     return {.device = "cpu",
             .name = name.empty() ? "unknown processor" : name,
             .isa = isa_.title,
-            .gemm = context_.use_onednn() ? "oneDNN" : "Eigen",
+            .gemm = context_.products().onednn ? "oneDNN" : "Eigen",
+            .bf16 = bf16_title(),
+            .fast_bf16 = context_.products().onednn_bf16 || context_.products().pairs,
             .threads = context_.threads()};
   }
 
@@ -190,6 +190,11 @@ class CpuBackend final : public Backend {
   const std::byte* host_bytes(In view) const override { return static_cast<const std::byte*>(view.data); }
 
  private:
+  std::string bf16_title() const {
+    if (context_.products().onednn_bf16) return "oneDNN";
+    return context_.products().pairs ? "dot products" : "f32 arithmetic";
+  }
+
   std::byte* allocate(std::size_t bytes) override {
     auto* data = static_cast<std::byte*>(::operator new(bytes, kPage));
     std::memset(data, 0, bytes);
@@ -199,11 +204,6 @@ class CpuBackend final : public Backend {
 
   template <class Op>
   void dispatch(const Op& op) {
-    if (lacks_bf16(op)) {
-      throw Error(std::string(Op::kName) +
-                  ": the cpu backend computes this in f32 and f64 only, found bf16: "
-                  "use f32 tensors");
-    }
     isa_.ops->execute(context_, op);
   }
 

@@ -23,9 +23,24 @@ struct Product {
   T beta = 0;
 };
 
+// c = op(a) · op(b), or c += with accumulate: f32 sums of bf16 products. Otherwise as Product.
+struct Bf16Product {
+  std::int64_t m, n, k;
+  const Bf16* a;
+  std::int64_t a_stride;
+  bool a_transposed;
+  const Bf16* b;
+  std::int64_t b_stride;
+  bool b_transposed;
+  float* c;
+  std::int64_t c_stride;
+  bool accumulate = false;
+};
+
 // Whether this build has oneDNN; without it multiply_onednn must not be called.
 bool have_onednn();
 void multiply_onednn(const Product<float>& product);
+void multiply_onednn(const Bf16Product& product);  // on a processor with AVX512-BF16 or AMX
 
 }  // namespace vitrail::cpu
 
@@ -36,10 +51,14 @@ void multiply_eigen(const Product<float>& product);
 void multiply_eigen(const Product<double>& product);
 
 inline void multiply(const Context& context, const Product<float>& product) {
-  context.use_onednn() ? multiply_onednn(product) : multiply_eigen(product);
+  context.products().onednn ? multiply_onednn(product) : multiply_eigen(product);
 }
 inline void multiply(const Context&, const Product<double>& product) {
   multiply_eigen(product);
+}
+
+inline void multiply_pairs(const Context& context, const PairProduct& product) {
+  context.products().pairs ? context.products().pairs(product) : multiply_pairs(product);
 }
 
 }  // namespace vitrail::cpu::VITRAIL_ISA

@@ -13,4 +13,8 @@ void multiply_onednn(const Product<float>&) {
   assert(false && "this build has no oneDNN");
 }
 
+void multiply_onednn(const Bf16Product&) {
+  assert(false && "this build has no oneDNN");
+}
+
 }  // namespace vitrail::cpu

@@ -2,9 +2,9 @@
 
 #include <math.h>
 
+#include "kernels/cpu/bf16.h"
 #include "kernels/cpu/chunks.h"
 #include "kernels/cpu/ops.h"
-#include "kernels/cpu/vec.h"
 
 namespace vitrail::cpu::VITRAIL_ISA {
 namespace {
@@ -44,7 +44,8 @@ T sum_of_squares(const T* x, T mean, std::int64_t n) {
   return total;
 }
 
-template <class T>
+// T is the dtype of x, D that of y and dy.
+template <class T, class D>
 void forward(Context& context, const LayerNormForward& op) {
   const std::int64_t rows = op.x.shape[0] * op.x.shape[1], cols = op.x.shape[2];
   const T* weight = op.weight.as<T>();
@@ -52,63 +53,58 @@ void forward(Context& context, const LayerNormForward& op) {
   for_chunks(context, rows, rows_per_chunk(cols), [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t row = begin; row < end; ++row) {
       const T* x = op.x.as<T>() + row * cols;
-      T* y = op.y.as<T>() + row * cols;
+      D* y = op.y.as<D>() + row * cols;
       const T mean = sum(x, cols) / static_cast<T>(cols);
       const T variance = sum_of_squares(x, mean, cols) / static_cast<T>(cols);
       const T rstd = static_cast<T>(1 / ::sqrt(static_cast<double>(variance) + op.eps));
       op.mean.as<T>()[row] = mean;
       op.rstd.as<T>()[row] = rstd;
-      for (std::int64_t i = 0; i < cols; ++i)
-        y[i] = (x[i] - mean) * rstd * weight[i] + bias[i];
+      each_vector<T>(cols, [&](std::int64_t i, const auto& access) {
+        write(access, y + i,
+              (access.load(x + i) - mean) * rstd * access.load(weight + i) + access.load(bias + i));
+      });
     }
   });
 }
 
 // One row of the backward.
-template <class T>
+template <class T, class D>
 struct BackwardRow {
   T* dx;  // (cols)  +=
-  const T* dy;
+  const D* dy;
   const T* x;
   T mean, rstd;
 };
 
 // Σ g and Σ g·x̂ over the row, while dweight += dy·x̂ and dbias += dy.
-template <class T>
-void sums_of_row(const BackwardRow<T>& row, const T* weight, T* __restrict dweight, T* __restrict dbias,
-                 std::int64_t cols, T* sum_g, T* sum_gx) {
+template <class T, class D>
+void sums_of_row(const BackwardRow<T, D>& row, const T* weight, T* dweight, T* dbias, std::int64_t cols,
+                 T* sum_g, T* sum_gx) {
   Vec<T> total_g{}, total_gx{};
-  std::int64_t i = 0;
-  for (; i + kLanes<T> <= cols; i += kLanes<T>) {
-    const Vec<T> dy = load(row.dy + i);
-    const Vec<T> xhat = (load(row.x + i) - row.mean) * row.rstd;
-    const Vec<T> g = dy * load(weight + i);
+  each_vector<T>(cols, [&](std::int64_t i, const auto& access) {
+    const Vec<T> dy = read(access, row.dy + i);
+    const Vec<T> xhat = (access.load(row.x + i) - row.mean) * row.rstd;
+    const Vec<T> g = dy * access.load(weight + i);
     total_g += g;
     total_gx += g * xhat;
-    store<T>(dweight + i, load(dweight + i) + dy * xhat);
-    store<T>(dbias + i, load(dbias + i) + dy);
-  }
+    access.store(dweight + i, access.load(dweight + i) + dy * xhat);
+    access.store(dbias + i, access.load(dbias + i) + dy);
+  });
   *sum_g = sum_of<T>(total_g);
   *sum_gx = sum_of<T>(total_gx);
-  for (; i < cols; ++i) {
-    const T xhat = (row.x[i] - row.mean) * row.rstd;
-    *sum_g += row.dy[i] * weight[i];
-    *sum_gx += row.dy[i] * weight[i] * xhat;
-    dweight[i] += row.dy[i] * xhat;
-    dbias[i] += row.dy[i];
-  }
 }
 
-template <class T>
-void backward_row(const BackwardRow<T>& row, const T* weight, T* dweight, T* dbias, std::int64_t cols) {
+template <class T, class D>
+void backward_row(const BackwardRow<T, D>& row, const T* weight, T* dweight, T* dbias, std::int64_t cols) {
   T sum_g, sum_gx;
   sums_of_row(row, weight, dweight, dbias, cols, &sum_g, &sum_gx);
   const T mean_g = sum_g / static_cast<T>(cols), mean_gx = sum_gx / static_cast<T>(cols);
   T* dx = row.dx;
-  for (std::int64_t i = 0; i < cols; ++i) {
-    const T xhat = (row.x[i] - row.mean) * row.rstd;
-    dx[i] += row.rstd * (row.dy[i] * weight[i] - mean_g - xhat * mean_gx);
-  }
+  each_vector<T>(cols, [&](std::int64_t i, const auto& access) {
+    const Vec<T> xhat = (access.load(row.x + i) - row.mean) * row.rstd;
+    const Vec<T> g = read(access, row.dy + i) * access.load(weight + i);
+    access.store(dx + i, access.load(dx + i) + row.rstd * (g - mean_g - xhat * mean_gx));
+  });
 }
 
 // dweight += Σ partials[block][0],   dbias += Σ partials[block][1];   partials (blocks, 2, cols)
@@ -129,7 +125,7 @@ void add_partials(Context& context, const LayerNormBackward& op, const T* partia
   });
 }
 
-template <class T>
+template <class T, class D>
 void backward(Context& context, const LayerNormBackward& op) {
   const std::int64_t rows = op.x.shape[0] * op.x.shape[1], cols = op.x.shape[2];
   const std::int64_t blocks = chunks_of(rows, kRowsOfPartialSum);
@@ -141,8 +137,8 @@ void backward(Context& context, const LayerNormBackward& op) {
     for (std::int64_t i = 0; i < 2 * cols; ++i)
       dweight[i] = 0;
     for (std::int64_t r = begin; r < end; ++r) {
-      const BackwardRow<T> row = {op.dx_acc.as<T>() + r * cols, op.dy.as<T>() + r * cols,
-                                  op.x.as<T>() + r * cols, op.mean.as<T>()[r], op.rstd.as<T>()[r]};
+      const BackwardRow<T, D> row = {op.dx_acc.as<T>() + r * cols, op.dy.as<D>() + r * cols,
+                                     op.x.as<T>() + r * cols, op.mean.as<T>()[r], op.rstd.as<T>()[r]};
       backward_row(row, op.weight.as<T>(), dweight, dbias, cols);
     }
   });
@@ -152,13 +148,13 @@ void backward(Context& context, const LayerNormBackward& op) {
 }  // namespace
 
 void execute(Context& context, const LayerNormForward& op) {
-  if (op.x.dtype == DType::f64) return forward<double>(context, op);
-  forward<float>(context, op);
+  if (op.x.dtype == DType::f64) return forward<double, double>(context, op);
+  op.y.dtype == DType::f32 ? forward<float, float>(context, op) : forward<float, Bf16>(context, op);
 }
 
 void execute(Context& context, const LayerNormBackward& op) {
-  if (op.x.dtype == DType::f64) return backward<double>(context, op);
-  backward<float>(context, op);
+  if (op.x.dtype == DType::f64) return backward<double, double>(context, op);
+  op.dy.dtype == DType::f32 ? backward<float, float>(context, op) : backward<float, Bf16>(context, op);
 }
 
 }  // namespace vitrail::cpu::VITRAIL_ISA

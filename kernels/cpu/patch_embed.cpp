@@ -1,5 +1,5 @@
-#include <cstring>
-
+#include "kernels/cpu/bf16.h"
+#include "kernels/cpu/chunks.h"
 #include "kernels/cpu/ops.h"
 
 namespace vitrail::cpu::VITRAIL_ISA {
@@ -16,28 +16,35 @@ Grid grid_of(const Shape& images, const Shape& weight) {
   return {images.dims[0], images.dims[1], images.dims[2], images.dims[3], weight.dims[3]};
 }
 
-// One row of patches: patches (across, channels·P·P) from image rows [top, top + P).
 template <class T>
-void cut_row(const Grid& grid, const T* image, std::int64_t top, T* patches) {
+void copy_numbers(T* to, const T* from, std::int64_t count) {
+  std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(T));
+}
+void copy_numbers(Bf16* to, const float* from, std::int64_t count) {
+  convert_row(to, from, count);
+}
+
+// One row of patches: patches (across, channels·P·P) from image rows [top, top + P).
+template <class T, class C>
+void cut_row(const Grid& grid, const T* image, std::int64_t top, C* patches) {
   for (std::int64_t channel = 0; channel < grid.channels; ++channel) {
     for (std::int64_t y = 0; y < grid.patch; ++y) {
       const T* from = image + (channel * grid.height + top + y) * grid.width;
-      T* to = patches + (channel * grid.patch + y) * grid.patch;
+      C* to = patches + (channel * grid.patch + y) * grid.patch;
       for (std::int64_t x = 0; x < grid.across(); ++x) {
-        std::memcpy(to + x * grid.features(), from + x * grid.patch,
-                    static_cast<std::size_t>(grid.patch) * sizeof(T));
+        copy_numbers(to + x * grid.features(), from + x * grid.patch, grid.patch);
       }
     }
   }
 }
 
-template <class T>
+template <class T, class C>
 void cut(Context& context, const PatchEmbedForward& op) {
   const Grid grid = grid_of(op.images.shape, op.weight.shape);
   context.pool().parallel_for(grid.batch * grid.down(), [&](std::int64_t index, int) {
     const std::int64_t image = index / grid.down();
     const T* from = op.images.as<T>() + image * grid.channels * grid.height * grid.width;
-    T* to = op.patches.as<T>() + index * grid.across() * grid.features();
+    C* to = op.patches.as<C>() + index * grid.across() * grid.features();
     cut_row(grid, from, index % grid.down() * grid.patch, to);
   });
 }
@@ -50,7 +57,13 @@ Shape as_matrix(const Shape& weight) {
 }  // namespace
 
 void execute(Context& context, const PatchEmbedForward& op) {
-  op.images.dtype == DType::f64 ? cut<double>(context, op) : cut<float>(context, op);
+  if (op.images.dtype == DType::f64) {
+    cut<double, double>(context, op);
+  } else if (op.patches.dtype == DType::f32) {
+    cut<float, float>(context, op);
+  } else {
+    cut<float, Bf16>(context, op);
+  }
   execute(context, LinearForward{.y = op.y,
                                  .x = op.patches,
                                  .weight = {op.weight.data, op.weight.dtype, as_matrix(op.weight.shape)},

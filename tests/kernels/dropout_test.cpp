@@ -33,6 +33,7 @@ TEST_CASE("dropout: gradients, threads and instruction sets") {
   check_backends(drop({3, 197, 192}, dropout(0.1)));
   check_backends(drop({5, 33}, dropout(0.9)));
   check_backends(drop({1, 1}, dropout(0)));
+  check_bf16(drop({3, 197, 33}, dropout(0.1)));
 }
 
 TEST_CASE("dropout: the mask is the documented function of key, sample and element") {

@@ -14,8 +14,9 @@ constexpr double kEps = 1e-6;
 Scenario layernorm(std::int64_t samples, std::int64_t tokens, std::int64_t dim) {
   return [=](OpRun& run) {
     const Shape shape = {samples, tokens, dim}, rows = {samples, tokens}, cols = {dim};
-    const In x = run.input("x", shape), weight = run.input("weight", cols), bias = run.input("bias", cols);
-    const Out mean = run.output("mean", rows), rstd = run.output("rstd", rows);
+    const In x = run.wide_input("x", shape), weight = run.wide_input("weight", cols);
+    const In bias = run.wide_input("bias", cols);
+    const Out mean = run.wide_output("mean", rows), rstd = run.wide_output("rstd", rows);
     run.backend().run(LayerNormForward{.y = run.output("y", shape),
                                        .mean = mean,
                                        .rstd = rstd,
@@ -48,6 +49,12 @@ TEST_CASE("layernorm: f32, threads and instruction sets") {
     check_backends(layernorm(3, tokens, 192));
   check_backends(layernorm(2, 5, 37));
   check_backends(layernorm(1, 3, 16400));  // a row longer than a task
+}
+
+TEST_CASE("layernorm: bf16 beside f32") {
+  for (std::int64_t dim : {1, 31, 33, 192, 257})
+    check_bf16(layernorm(3, 33, dim));
+  check_bf16(layernorm(1, 197, 64));
 }
 
 TEST_CASE("layernorm: the formula, written out") {

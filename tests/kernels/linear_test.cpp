@@ -24,7 +24,7 @@ Scenario linear(const Sizes& s, bool with_bias) {
   return [=](OpRun& run) {
     const Shape xs = {s.samples, s.tokens, s.in}, ys = {s.samples, s.tokens, s.out}, ws = {s.out, s.in};
     const In x = run.input("x", xs), weight = run.input("weight", ws);
-    const In bias = with_bias ? In(run.input("bias", {s.out})) : In{};
+    const In bias = with_bias ? In(run.wide_input("bias", {s.out})) : In{};
     run.backend().run(LinearForward{.y = run.output("y", ys), .x = x, .weight = weight, .bias = bias});
     const Out dbias = with_bias ? run.accumulator("dbias", {s.out}).out() : Out{};
     run.backend().run(LinearBackward{.dx = run.output("dx", xs),
@@ -48,6 +48,15 @@ TEST_CASE("linear: f32, threads and instruction sets") {
     check_backends(linear(sizes, true));
   for (const Sizes& sizes : kLarge)
     check_backends(linear(sizes, true));
+}
+
+TEST_CASE("linear: bf16") {
+  for (const Sizes& sizes : kSmall)
+    check_bf16(linear(sizes, true));
+  for (const Sizes& sizes : kLarge)
+    check_bf16(linear(sizes, true));
+  check_bf16(linear({3, 257, 31, 197}, false));
+  check_bf16(linear({9, 197, 64, 390}, true));  // several blocks of rows, slices and tiles
 }
 
 TEST_CASE("linear: the formula, written out") {

@@ -73,6 +73,17 @@ Scenario slice(std::int64_t batch, std::int64_t tokens, std::int64_t dim, std::i
   };
 }
 
+TEST_CASE("slice_tokens: bf16") {
+  Backend& backend = *cpu_backend();
+  const Tensor x(backend, DType::bf16, {1, 3, 2}, {1, 2, 3, 4, 5, 6}), y(backend, DType::bf16, {1, 2, 2});
+  backend.run(SliceTokensForward{.y = y, .x = x, .first = 1});
+  CHECK(y.get() == std::vector<double>{3, 4, 5, 6});
+  const Tensor dy(backend, DType::bf16, {1, 2, 2}, {256, 1, -1, 0x1p-9});
+  backend.run(SliceTokensBackward{.dx_acc = x, .dy = dy, .first = 1});
+  CHECK(x.get() == std::vector<double>{1, 2, 260, 5, 4, 6});  // 259 and 6 + 2^-9 are rounded
+  CHECK(x.guards_are_whole());
+}
+
 TEST_CASE("slice_tokens: gradients, backends, and which tokens") {
   check_gradients(slice(3, 5, 4, 0, 1), {"x"});
   check_gradients(slice(3, 5, 4, 2, 3), {"x"});

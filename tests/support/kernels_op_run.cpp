@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <cmath>
 #include <tuple>
+#include <utility>
 
+#include "kernels/check.h"
 #include "kernels/error.h"
 #include "tests/support/gradient.h"
 
@@ -32,27 +34,45 @@ Values results_on(Backend& backend, DType dtype, const Scenario& scenario, const
   return run.results();
 }
 
-const Tensor& OpRun::add(const std::string& name, const Shape& shape, const std::vector<double>& values) {
+const Tensor& OpRun::add(const std::string& name, const Shape& shape, std::vector<double> values, bool wide) {
   auto& place = tensors_[name];
   REQUIRE_MESSAGE(!place, "operand named twice: ", name);
-  place = std::make_unique<Tensor>(backend_, dtype_, shape, values);
+  if (for_bf16_ && wide) {
+    for (double& value : values)
+      value = static_cast<double>(static_cast<float>(value));
+  } else if (for_bf16_) {
+    values = rounded_to_bf16(std::move(values));
+  }
+  place = std::make_unique<Tensor>(backend_, wide ? statistics_dtype(dtype_) : dtype_, shape, values);
   return *place;
 }
 
 const Tensor& OpRun::input(const std::string& name, const Shape& shape) {
   const auto given = inputs_.find(name);
-  return add(name, shape, given != inputs_.end() ? given->second : values_of(name, shape));
+  return add(name, shape, given != inputs_.end() ? given->second : values_of(name, shape), false);
+}
+
+const Tensor& OpRun::wide_input(const std::string& name, const Shape& shape) {
+  const auto given = inputs_.find(name);
+  return add(name, shape, given != inputs_.end() ? given->second : values_of(name, shape), true);
 }
 
 const Tensor& OpRun::output(const std::string& name, const Shape& shape) {
   outputs_.push_back(name);
-  return add(name, shape, std::vector<double>(static_cast<std::size_t>(shape.elements()), std::nan("")));
+  return add(name, shape, std::vector<double>(static_cast<std::size_t>(shape.elements()), std::nan("")),
+             false);
+}
+
+const Tensor& OpRun::wide_output(const std::string& name, const Shape& shape) {
+  outputs_.push_back(name);
+  return add(name, shape, std::vector<double>(static_cast<std::size_t>(shape.elements()), std::nan("")),
+             true);
 }
 
 const Tensor& OpRun::accumulator(const std::string& name, const Shape& shape) {
   outputs_.push_back(name);
   starts_[name] = values_of(name + " at first", shape);
-  return add(name, shape, starts_[name]);
+  return add(name, shape, starts_[name], true);
 }
 
 const Tensor& OpRun::cotangent(const std::string& output, const Shape& shape) {
@@ -62,7 +82,14 @@ const Tensor& OpRun::cotangent(const std::string& output, const Shape& shape) {
 const Tensor& OpRun::cotangent(const std::string& output, const Shape& shape,
                                const std::vector<double>& values) {
   cotangents_[output] = values;
-  return add("d" + output, shape, values);
+  return add("d" + output, shape, values, false);
+}
+
+const Tensor& OpRun::wide_cotangent(const std::string& output, const Shape& shape) {
+  const auto given = inputs_.find("d" + output);
+  const std::vector<double> values = given != inputs_.end() ? given->second : values_of("d" + output, shape);
+  cotangents_[output] = values;
+  return add("d" + output, shape, values, true);
 }
 
 double OpRun::loss() const {
@@ -165,6 +192,52 @@ void check_backends(const Scenario& scenario, const Values& given) {
         CAPTURE(threads);
         Backend* backend = cpu_backend({.threads = threads, .gemm = gemm, .isa = isa});
         CHECK(results_on(*backend, DType::f32, scenario, given) == first);
+      }
+    }
+  }
+}
+
+namespace {
+
+void check_rounded(const Values& a, const Values& b, const OpRun& run, double roundings) {
+  REQUIRE(a.size() == b.size());
+  for (const auto& [name, exact] : b) {
+    CAPTURE(name);
+    const std::vector<double>& found = a.at(name);
+    REQUIRE(found.size() == exact.size());
+    double largest = 1;
+    for (double value : exact)
+      largest = std::max(largest, std::abs(value));
+    const double own = run.is_bf16(name) ? kBf16Roundoff : 0;
+    double worst = 0;  // share of what is allowed
+    for (std::size_t i = 0; i < exact.size(); ++i) {
+      const double allowed = own * std::abs(exact[i]) + (kF32Tolerance + roundings * own) * largest;
+      const double share = std::abs(found[i] - exact[i]) / allowed;
+      worst = std::isnan(share) ? INFINITY : std::max(worst, share);
+    }
+    CHECK(worst <= 1);
+  }
+}
+
+}  // namespace
+
+void check_bf16(const Scenario& scenario, const Values& given, double roundings) {
+  OpRun exact(*cpu_backend(), DType::f64, given, true);
+  scenario(exact);
+  for (const std::string isa : {"avx2", "avx512", "generic"}) {
+    for (const std::string gemm : {"onednn", "eigen"}) {
+      CAPTURE(isa);
+      CAPTURE(gemm);
+      Backend* alone = cpu_backend({.threads = 1, .gemm = gemm, .isa = isa});
+      if (!alone) continue;
+      OpRun run(*alone, DType::bf16, given);
+      scenario(run);
+      const Values first = run.results();
+      check_rounded(first, exact.results(), run, roundings);
+      for (int threads : {2, 3, 8}) {
+        CAPTURE(threads);
+        Backend* backend = cpu_backend({.threads = threads, .gemm = gemm, .isa = isa});
+        CHECK(results_on(*backend, DType::bf16, scenario, given) == first);
       }
     }
   }

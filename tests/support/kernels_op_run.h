@@ -16,33 +16,41 @@ namespace vitrail::test {
 
 using Values = std::map<std::string, std::vector<double>>;
 
-// The operands of one run. Contents follow from the names, unless `inputs` has them.
+// The operands of one run. Contents follow from the names, unless `inputs` has them. Those called wide are of
+// statistics_dtype(dtype): the same but in bf16.
 class OpRun {
  public:
-  OpRun(Backend& backend, DType dtype, const Values& inputs)
-      : backend_(backend), dtype_(dtype), inputs_(inputs) {}
+  // With `for_bf16`, operands start as those of a run in bf16 do, whatever the dtype.
+  OpRun(Backend& backend, DType dtype, const Values& inputs, bool for_bf16 = false)
+      : backend_(backend), dtype_(dtype), inputs_(inputs), for_bf16_(for_bf16 || dtype == DType::bf16) {}
 
   Backend& backend() { return backend_; }
   DType dtype() const { return dtype_; }
 
   const Tensor& input(const std::string& name, const Shape& shape);   // read; random, or as given
   const Tensor& output(const std::string& name, const Shape& shape);  // starts as NaN
+  const Tensor& wide_input(const std::string& name, const Shape& shape);
+  const Tensor& wide_output(const std::string& name, const Shape& shape);
   const Tensor& accumulator(const std::string& name,
-                            const Shape& shape);  // starts random; reports what was added
+                            const Shape& shape);  // wide; starts random; reports what was added
   const Tensor& cotangent(const std::string& output, const Shape& shape);  // d loss / d output; random
   const Tensor& cotangent(const std::string& output, const Shape& shape, const std::vector<double>& values);
+  const Tensor& wide_cotangent(const std::string& output, const Shape& shape);
 
   // The loss whose gradients the backward gives: Σ cotangent ∘ output.
   double loss() const;
   // What outputs hold and what accumulators gained. Checks the guards of every operand.
   Values results() const;
+  bool is_bf16(const std::string& name) const { return tensors_.at(name)->in().dtype == DType::bf16; }
 
  private:
-  const Tensor& add(const std::string& name, const Shape& shape, const std::vector<double>& values);
+  const Tensor& add(const std::string& name, const Shape& shape, std::vector<double> values, bool wide);
 
   Backend& backend_;
   DType dtype_;
-  Values inputs_, cotangents_, starts_;
+  Values inputs_;
+  bool for_bf16_;
+  Values cotangents_, starts_;
   std::vector<std::string> outputs_;
   std::map<std::string, std::unique_ptr<Tensor>> tensors_;
 };
@@ -74,6 +82,12 @@ void check_gradients(const Scenario& scenario, const std::vector<std::string>& i
 // f32 against f64; the same bits for 1, 2, 3 and 7 threads with every matrix product; AVX2 against AVX-512.
 // In a build with a cuda device: that device instead.
 void check_backends(const Scenario& scenario, const Values& given = {});
+
+// bf16 against f64 on the same operands: f32 results as closely as f32 ones, bf16 results with one rounding
+// more, |a − b| ≤ 2^-9·|b| + kF32Tolerance·max |b|. The same bits for 1, 2, 3 and 8 threads; every product
+// and instruction set. `roundings` counts those inside the op on the way to a bf16 result, each
+// allowed a share of max |b|.
+void check_bf16(const Scenario& scenario, const Values& given = {}, double roundings = 0);
 
 // max |a − b| ≤ tolerance · max |b|, and not a NaN anywhere
 void check_close(const std::string& name, const std::vector<double>& a, const std::vector<double>& b,

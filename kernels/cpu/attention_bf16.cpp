@@ -1,0 +1,432 @@
+#include "kernels/cpu/attention_bf16.h"
+
+#include "kernels/cpu/linear_parts.h"
+
+namespace vitrail::cpu::VITRAIL_ISA {
+namespace {
+
+constexpr std::int64_t kScoreRows = 4 * kBlockRows;  // queries whose f32 scores are held at a time
+constexpr std::int64_t kTaskWork = 8'000'000;        // multiplications; smaller pairs share a task
+constexpr std::int64_t kGradientBytes = 400'000;     // of p and ds in bf16: with the rest in a second cache
+constexpr float kLog2E = 1.44269504088896341f;
+
+struct Heads {
+  std::int64_t batch, tokens, heads, head_dim;
+  std::int64_t dim() const { return heads * head_dim; }
+  std::int64_t pairs() const { return batch * heads; }
+  std::int64_t padded_tokens() const { return padded_cols(tokens); }
+  std::int64_t padded_dim() const { return padded_cols(head_dim); }
+  std::int64_t even_dim() const { return 2 * pairs_of(head_dim); }
+  float scale() const { return static_cast<float>(1 / ::sqrt(static_cast<double>(head_dim))); }
+};
+
+Heads heads_of(const Shape& qkv, std::int64_t heads) {
+  return {qkv.dims[0], qkv.dims[1], heads, qkv.dims[2] / 3 / heads};
+}
+
+// Calls body(sample, head, worker) for each pair.
+template <class Body>
+void each_pair(Context& context, const Heads& heads, const Body& body) {
+  const std::int64_t work = 2 * heads.tokens * heads.tokens * heads.head_dim + 1;
+  const std::int64_t group = greater(1, smaller(kTaskWork / work, heads.pairs() / kWantedTasks));
+  context.pool().parallel_for(divided_up(heads.pairs(), group), [&](std::int64_t index, int worker) {
+    const std::int64_t end = smaller(heads.pairs(), (index + 1) * group);
+    for (std::int64_t pair = index * group; pair < end; ++pair)
+      body(pair / heads.heads, pair % heads.heads, worker);
+  });
+}
+
+enum Part : int { kQuery, kKey, kValue };  // of qkv
+
+template <class T, class View>
+Rows<T> head_of(const View& qkv, const Heads& heads, std::int64_t sample, std::int64_t head, Part part) {
+  return {
+      static_cast<T*>(qkv.data) + (sample * heads.tokens * 3 + part) * heads.dim() + head * heads.head_dim,
+      3 * heads.dim()};
+}
+
+// Of y and dy, (batch, tokens, heads·head_dim).
+template <class T, class View>
+Rows<T> output_of(const View& y, const Heads& heads, std::int64_t sample, std::int64_t head) {
+  return {static_cast<T*>(y.data) + sample * heads.tokens * heads.dim() + head * heads.head_dim, heads.dim()};
+}
+
+// Memory of one worker, handed out in pieces that begin on a vector. Counted first: a Pieces of nothing adds
+// up.
+class Pieces {
+ public:
+  explicit Pieces(std::byte* memory) : memory_(memory) {}
+
+  template <class T>
+  T* take(std::int64_t count) {
+    auto* piece = memory_ ? reinterpret_cast<T*>(memory_ + used_) : nullptr;
+    used_ += (static_cast<std::size_t>(count) * sizeof(T) + 63) / 64 * 64;
+    return piece;
+  }
+  template <class T>
+  Rows<T> rows(std::int64_t count, std::int64_t stride) {
+    return {take<T>(count * stride), stride};
+  }
+  std::size_t used() const { return used_; }
+
+ private:
+  std::byte* memory_;
+  std::size_t used_ = 0;
+};
+
+// b of a product from rows, or from rows as its columns; see kernels/cpu/pack.h.
+void pack_all(bool columns, const Rows<const Bf16>& from, std::int64_t depth, std::int64_t cols,
+              std::uint32_t* to) {
+  for (std::int64_t col = 0; col < cols; col += kPanelCols) {
+    const std::int64_t count = smaller(kPanelCols, cols - col);
+    std::uint32_t* panel = to + col * pairs_of(depth);
+    columns ? pack_columns(from.at(col), from.stride, depth, count, panel)
+            : pack_rows(from.data + col, from.stride, depth, count, panel);
+  }
+}
+
+// 2^t for t up to about 0, to a relative 3e-6: the power series of degree 5.
+Vec<float> power_of_two(Vec<float> t) {
+  constexpr float kRounder = 0x1.8p23f;  // added and taken away again, it rounds to a whole number
+  t = t < -126.0f ? splat(-126.0f) : t;  // a NaN stays
+  const Vec<float> shifted = t + kRounder;
+  const Vec<float> f = t - (shifted - kRounder);
+  Vec<float> p = f * 1.33335581e-3f + 9.61812911e-3f;
+  p = p * f + 5.55041087e-2f;
+  p = p * f + 2.40226507e-1f;
+  p = p * f + 6.93147181e-1f;
+  p = p * f + 1.0f;
+  return reinterpret_cast<Vec<float>>(reinterpret_cast<IntVec>(p) +
+                                      (reinterpret_cast<IntVec>(shifted) << 23));
+}
+
+// Whole vectors of bf16, on rows that have room for them.
+void store_halves(Bf16* to, const HalfBitsVec& halves) {
+  std::memcpy(to, &halves, sizeof halves);
+}
+
+float largest_score(const float* scores, std::int64_t tokens) {
+  Vec<float> most = splat(scores[0]);
+  each_vector<float>(tokens, [&](std::int64_t i, const auto& access) {
+    most = larger<float>(most, access.only(load(scores + i), scores[0]));
+  });
+  return max_of<float>(most);
+}
+
+// p = 2^(factor · (scores − largest)) times the mask (may be null), 0 behind the last token. Returns the sum
+// before the mask.
+float exponentiate(const float* scores, std::int64_t tokens, float factor, float largest, const float* mask,
+                   Bf16* p) {
+  Vec<float> sum{};
+  each_vector<float>(tokens, [&](std::int64_t i, const auto& access) {
+    Vec<float> value = access.only(power_of_two((load(scores + i) - largest) * factor), 0.0f);
+    sum += value;
+    if (mask) value *= access.load(mask + i);
+    store_halves(p + i, rounded_to_bf16(value));
+  });
+  return sum_of<float>(sum);
+}
+
+struct ForwardMemory {
+  std::uint32_t *keys,
+      *values;               // packed: keys as columns (head_dim, tokens), values as rows (tokens, head_dim)
+  Rows<float> scores, sums;  // (kScoreRows, tokens), (kScoreRows, head_dim)
+  Rows<Bf16> p;              // (kScoreRows, tokens)
+  Bf16* left;
+  float* mask;
+
+  ForwardMemory(Pieces& pieces, const Heads& heads)
+      : keys(pieces.take<std::uint32_t>(packed_words(heads.head_dim, heads.tokens))),
+        values(pieces.take<std::uint32_t>(packed_words(heads.tokens, heads.head_dim))),
+        scores(pieces.rows<float>(kScoreRows, heads.padded_tokens())),
+        sums(pieces.rows<float>(kScoreRows, heads.padded_dim())),
+        p(pieces.rows<Bf16>(kScoreRows, heads.padded_tokens())),
+        left(pieces.take<Bf16>(kScoreRows * heads.even_dim())),
+        mask(pieces.take<float>(heads.padded_tokens())) {}
+};
+
+// The rows of one product: a has rows of numbers, two and two a pair.
+PairProduct rows_product(std::int64_t rows, std::int64_t cols, std::int64_t depth, const Rows<const Bf16>& a,
+                         const std::uint32_t* b, const Rows<float>& c) {
+  return {.m = rows,
+          .n = cols,
+          .pairs = pairs_of(depth),
+          .a = a.data,
+          .a_row = a.stride,
+          .a_pair = 2,
+          .b = b,
+          .c = c.data,
+          .c_stride = c.stride,
+          .accumulate = false};
+}
+
+// One sample and head.
+struct ForwardPair {
+  const Heads& heads;
+  const DropoutMask<float>& dropout;
+  std::int64_t sample, head;
+  Rows<const Bf16> query;
+  Rows<Bf16> y;
+  float* lse;
+};
+
+// Queries [first, first + count).
+void forward_block(const Context& context, const ForwardPair& pair, const ForwardMemory& memory,
+                   std::int64_t first, std::int64_t count) {
+  const Heads& heads = pair.heads;
+  const float factor = heads.scale() * kLog2E;
+  const Rows<const Bf16> query =
+      with_even_depth({pair.query.at(first), pair.query.stride}, count, heads.head_dim, memory.left);
+  multiply_pairs(context,
+                 rows_product(count, heads.tokens, heads.head_dim, query, memory.keys, memory.scores));
+  float largest[kScoreRows], sum[kScoreRows];
+  for (std::int64_t row = 0; row < count; ++row)
+    largest[row] = largest_score(memory.scores.at(row), heads.tokens);
+  for (std::int64_t row = 0; row < count; ++row) {
+    const float* mask = nullptr;
+    if (pair.dropout.on()) {
+      const std::int64_t element = (pair.head * heads.tokens + first + row) * heads.tokens;
+      pair.dropout.fill(memory.mask, pair.sample, element, heads.tokens);
+      mask = memory.mask;
+    }
+    sum[row] =
+        exponentiate(memory.scores.at(row), heads.tokens, factor, largest[row], mask, memory.p.at(row));
+  }
+  multiply_pairs(context, rows_product(count, heads.head_dim, heads.tokens, {memory.p.data, memory.p.stride},
+                                       memory.values, memory.sums));
+  for (std::int64_t row = 0; row < count; ++row) {
+    pair.lse[first + row] = heads.scale() * largest[row] + log_of(sum[row]);
+    const float share = 1 / sum[row];
+    each_vector<float>(heads.head_dim, [&](std::int64_t i, const auto& access) {
+      write(access, pair.y.at(first + row) + i, load(memory.sums.at(row) + i) * share);
+    });
+  }
+}
+
+// a (rows, tokens), its gradient, and both between the two halves of a pair of queries: (rows / 2, tokens)
+// words.
+struct GradientRows {
+  Rows<Bf16> ds;
+  Rows<std::uint32_t> ds_pairs, p_pairs;
+};
+
+struct BackwardMemory {
+  std::uint32_t *key_columns, *value_columns, *keys;  // packed
+  std::uint32_t *queries, *dy;                        // packed rows of one block of queries
+  Rows<float> p, dp, sums;                            // (kScoreRows, …)
+  GradientRows block;
+  Rows<float> dk, dv;  // (tokens, head_dim)
+  Bf16 *query_left, *dy_left;
+  float* mask;  // of two rows
+
+  BackwardMemory(Pieces& pieces, const Heads& heads, std::int64_t block_rows)
+      : key_columns(pieces.take<std::uint32_t>(packed_words(heads.head_dim, heads.tokens))),
+        value_columns(pieces.take<std::uint32_t>(packed_words(heads.head_dim, heads.tokens))),
+        keys(pieces.take<std::uint32_t>(packed_words(heads.tokens, heads.head_dim))),
+        queries(pieces.take<std::uint32_t>(packed_words(block_rows, heads.head_dim))),
+        dy(pieces.take<std::uint32_t>(packed_words(block_rows, heads.head_dim))),
+        p(pieces.rows<float>(kScoreRows, heads.padded_tokens())),
+        dp(pieces.rows<float>(kScoreRows, heads.padded_tokens())),
+        sums(pieces.rows<float>(kScoreRows, heads.padded_dim())),
+        block{pieces.rows<Bf16>(block_rows, heads.padded_tokens()),
+              pieces.rows<std::uint32_t>(block_rows / 2, heads.padded_tokens()),
+              pieces.rows<std::uint32_t>(block_rows / 2, heads.padded_tokens())},
+        dk(pieces.rows<float>(heads.tokens, heads.padded_dim())),
+        dv(pieces.rows<float>(heads.tokens, heads.padded_dim())),
+        query_left(pieces.take<Bf16>(kScoreRows * heads.even_dim())),
+        dy_left(pieces.take<Bf16>(kScoreRows * heads.even_dim())),
+        mask(pieces.take<float>(2 * heads.padded_tokens())) {}
+};
+
+struct BackwardPair {
+  const Heads& heads;
+  const DropoutMask<float>& dropout;
+  std::int64_t sample, head;
+  Rows<const Bf16> query, key, value, y, dy;
+  Rows<Bf16> dq;
+  const float* lse;
+};
+
+float dot(const Bf16* a, const Bf16* b, std::int64_t count) {
+  Vec<float> sum{};
+  each_vector<float>(
+      count, [&](std::int64_t i, const auto& access) { sum += read(access, a + i) * read(access, b + i); });
+  return sum_of<float>(sum);
+}
+
+// What one row of scores needs to become p and ds.
+struct ScoreRow {
+  const float *s, *dp, *mask;  // mask may be null
+  float lse, delta;
+};
+
+ScoreRow score_row(const BackwardPair& pair, const BackwardMemory& memory, std::int64_t first,
+                   std::int64_t row, float* mask) {
+  const Heads& heads = pair.heads;
+  const std::int64_t query = first + row;
+  if (pair.dropout.on()) {
+    pair.dropout.fill(mask, pair.sample, (pair.head * heads.tokens + query) * heads.tokens, heads.tokens);
+  }
+  return {memory.p.at(row), memory.dp.at(row), pair.dropout.on() ? mask : nullptr, pair.lse[query] * kLog2E,
+          dot(pair.dy.at(query), pair.y.at(query), heads.head_dim)};
+}
+
+// p = 2^(factor·s − lse),   ds = scale · p ∘ (mask ∘ dp − delta),   then p = mask ∘ p; rounded.
+struct RoundedScores {
+  HalfBitsVec p, ds;
+
+  template <class Access>
+  RoundedScores(const Access& access, const ScoreRow& row, std::int64_t i, float scale) {
+    Vec<float> value = access.only(power_of_two(load(row.s + i) * (scale * kLog2E) - row.lse), 0.0f);
+    Vec<float> gradient = load(row.dp + i);
+    if (row.mask) gradient *= access.load(row.mask + i);
+    ds = rounded_to_bf16(value * (gradient - row.delta) * scale);
+    if (row.mask) value *= access.load(row.mask + i);
+    p = rounded_to_bf16(value);
+  }
+};
+
+void store_words(std::uint32_t* to, const HalfBitsVec& low, const HalfBitsVec& high) {
+  const BitsVec words = combined(low, high);
+  std::memcpy(to, &words, sizeof words);
+}
+
+// Rows `at` and the next of the block, from rows `row` and the next of the scores; with one row left, 0
+// beside it.
+void score_gradients(const BackwardPair& pair, const BackwardMemory& memory, std::int64_t first,
+                     std::int64_t row, bool both, std::int64_t at) {
+  const std::int64_t tokens = pair.heads.tokens;
+  const float scale = pair.heads.scale();
+  const ScoreRow low = score_row(pair, memory, first, row, memory.mask);
+  const ScoreRow high =
+      both ? score_row(pair, memory, first, row + 1, memory.mask + pair.heads.padded_tokens()) : low;
+  const GradientRows& to = memory.block;
+  each_vector<float>(tokens, [&](std::int64_t i, const auto& access) {
+    const RoundedScores a(access, low, i, scale);
+    RoundedScores b(access, high, i, scale);
+    if (!both) b.p = b.ds = HalfBitsVec{};
+    store_halves(to.ds.at(at) + i, a.ds);
+    if (both) store_halves(to.ds.at(at + 1) + i, b.ds);
+    store_words(to.ds_pairs.at(at / 2) + i, a.ds, b.ds);
+    store_words(to.p_pairs.at(at / 2) + i, a.p, b.p);
+  });
+}
+
+// Queries [first, first + count): p and ds into rows `at` and on of the block, and dq.
+void backward_scores(const Context& context, const BackwardPair& pair, const BackwardMemory& memory,
+                     std::int64_t first, std::int64_t count, std::int64_t at) {
+  const Heads& heads = pair.heads;
+  const auto even = [&](const Rows<const Bf16>& from, Bf16* left) {
+    return with_even_depth({from.at(first), from.stride}, count, heads.head_dim, left);
+  };
+  multiply_pairs(context, rows_product(count, heads.tokens, heads.head_dim,
+                                       even(pair.query, memory.query_left), memory.key_columns, memory.p));
+  multiply_pairs(context, rows_product(count, heads.tokens, heads.head_dim, even(pair.dy, memory.dy_left),
+                                       memory.value_columns, memory.dp));
+  for (std::int64_t row = 0; row < count; row += 2)
+    score_gradients(pair, memory, first, row, row + 1 < count, at + row);
+  const Rows<Bf16>& ds = memory.block.ds;
+  multiply_pairs(context, rows_product(count, heads.head_dim, heads.tokens, {ds.at(at), ds.stride},
+                                       memory.keys, memory.sums));
+  for (std::int64_t row = 0; row < count; ++row)
+    convert_row(pair.dq.at(first + row), memory.sums.at(row), heads.head_dim);
+}
+
+// to (tokens, head_dim) (+)= aᵀ · b over the queries of a block
+void add_queries(const Context& context, const Heads& heads, std::int64_t queries,
+                 const Rows<std::uint32_t>& a, const std::uint32_t* b, const Rows<float>& to,
+                 bool accumulate) {
+  multiply_pairs(context, PairProduct{.m = heads.tokens,
+                                      .n = heads.head_dim,
+                                      .pairs = pairs_of(queries),
+                                      .a = reinterpret_cast<const Bf16*>(a.data),
+                                      .a_row = 2,
+                                      .a_pair = 2 * a.stride,
+                                      .b = b,
+                                      .c = to.data,
+                                      .c_stride = to.stride,
+                                      .accumulate = accumulate});
+}
+
+// Queries of one block: many, because dk and dv are read and written once for each.
+std::int64_t block_rows(const Heads& heads) {
+  const std::int64_t wanted = kGradientBytes / (3 * 2 * heads.padded_tokens()) / kScoreRows * kScoreRows;
+  return piece(heads.tokens, smaller(greater(wanted, kScoreRows), 4 * kScoreRows), kScoreRows);
+}
+
+void backward_pair(const Context& context, const BackwardPair& pair, const BackwardMemory& memory) {
+  const Heads& heads = pair.heads;
+  pack_all(true, pair.key, heads.head_dim, heads.tokens, memory.key_columns);
+  pack_all(true, pair.value, heads.head_dim, heads.tokens, memory.value_columns);
+  pack_all(false, pair.key, heads.tokens, heads.head_dim, memory.keys);
+  const std::int64_t rows = block_rows(heads);
+  for (std::int64_t first = 0; first < heads.tokens; first += rows) {
+    const std::int64_t count = smaller(rows, heads.tokens - first);
+    for (std::int64_t row = 0; row < count; row += kScoreRows) {
+      backward_scores(context, pair, memory, first + row, smaller(kScoreRows, count - row), row);
+    }
+    pack_all(false, {pair.query.at(first), pair.query.stride}, count, heads.head_dim, memory.queries);
+    pack_all(false, {pair.dy.at(first), pair.dy.stride}, count, heads.head_dim, memory.dy);
+    add_queries(context, heads, count, memory.block.ds_pairs, memory.queries, memory.dk, first > 0);
+    add_queries(context, heads, count, memory.block.p_pairs, memory.dy, memory.dv, first > 0);
+  }
+}
+
+void round_rows(const Rows<float>& from, const Rows<Bf16>& to, const Heads& heads) {
+  for (std::int64_t token = 0; token < heads.tokens; ++token)
+    convert_row(to.at(token), from.at(token), heads.head_dim);
+}
+
+}  // namespace
+
+void attention_bf16(Context& context, const AttentionForward& op) {
+  const Heads heads = heads_of(op.qkv.shape, op.heads);
+  const DropoutMask<float> dropout(op.dropout);
+  Pieces counted(nullptr);
+  const ForwardMemory count_them(counted, heads);
+  each_pair(context, heads, [&](std::int64_t sample, std::int64_t head, int worker) {
+    Pieces pieces(context.scratch(worker, counted.used()));
+    const ForwardMemory memory(pieces, heads);
+    const auto part = [&](Part which) { return head_of<const Bf16>(op.qkv, heads, sample, head, which); };
+    pack_all(true, part(kKey), heads.head_dim, heads.tokens, memory.keys);
+    pack_all(false, part(kValue), heads.tokens, heads.head_dim, memory.values);
+    const ForwardPair pair{.heads = heads,
+                           .dropout = dropout,
+                           .sample = sample,
+                           .head = head,
+                           .query = part(kQuery),
+                           .y = output_of<Bf16>(op.y, heads, sample, head),
+                           .lse = op.lse.as<float>() + (sample * heads.heads + head) * heads.tokens};
+    for (std::int64_t first = 0; first < heads.tokens; first += kScoreRows)
+      forward_block(context, pair, memory, first, smaller(kScoreRows, heads.tokens - first));
+  });
+}
+
+void attention_bf16(Context& context, const AttentionBackward& op) {
+  const Heads heads = heads_of(op.qkv.shape, op.heads);
+  const DropoutMask<float> dropout(op.dropout);
+  Pieces counted(nullptr);
+  const BackwardMemory count_them(counted, heads, block_rows(heads));
+  each_pair(context, heads, [&](std::int64_t sample, std::int64_t head, int worker) {
+    Pieces pieces(context.scratch(worker, counted.used()));
+    const BackwardMemory memory(pieces, heads, block_rows(heads));
+    const auto part = [&](Part which) { return head_of<const Bf16>(op.qkv, heads, sample, head, which); };
+    const auto gradient = [&](Part which) { return head_of<Bf16>(op.dqkv, heads, sample, head, which); };
+    const BackwardPair pair{.heads = heads,
+                            .dropout = dropout,
+                            .sample = sample,
+                            .head = head,
+                            .query = part(kQuery),
+                            .key = part(kKey),
+                            .value = part(kValue),
+                            .y = output_of<const Bf16>(op.y, heads, sample, head),
+                            .dy = output_of<const Bf16>(op.dy, heads, sample, head),
+                            .dq = gradient(kQuery),
+                            .lse = op.lse.as<float>() + (sample * heads.heads + head) * heads.tokens};
+    backward_pair(context, pair, memory);
+    round_rows(memory.dk, gradient(kKey), heads);
+    round_rows(memory.dv, gradient(kValue), heads);
+  });
+}
+
+}  // namespace vitrail::cpu::VITRAIL_ISA

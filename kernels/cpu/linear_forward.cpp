@@ -1,0 +1,150 @@
+#include "kernels/cpu/gelu.h"
+#include "kernels/cpu/linear_parts.h"
+
+namespace vitrail::cpu::VITRAIL_ISA {
+namespace {
+
+constexpr std::int64_t kRowsForTransposition = 512;
+
+// The weight as x · weightᵀ reads it: as stored, or f32 transposed once for all tiles, which is the faster
+// form for the product when there are enough rows to pay for it, or bf16 packed.
+template <class C>
+Weight<C> forward_weight(Context& context, const Sizes& sizes, In weight) {
+  Weight<C> result{{weight.as<C>(), sizes.in}, true, sizes.in};
+  if constexpr (kIsBf16<C>) {
+    const std::int64_t words = weight_words<C>(context, sizes.in, sizes.out);
+    auto* memory = reinterpret_cast<std::uint32_t*>(
+        context.shared_scratch(static_cast<std::size_t>(words) * sizeof(std::uint32_t)));
+    pack(context, result, sizes.out, memory);
+  } else if (sizes.rows() >= kRowsForTransposition) {
+    const std::int64_t stride = rounded_up(sizes.out, kLanes<C>);
+    C* to =
+        reinterpret_cast<C*>(context.shared_scratch(static_cast<std::size_t>(sizes.in * stride) * sizeof(C)));
+    const Tiles tiles{sizes.out, sizes.in, 16 * kLanes<C>, 4 * kLanes<C>};
+    context.pool().parallel_for(tiles.count(), [&](std::int64_t index, int) {
+      const Tile tile = tiles.at(index);
+      transpose_rows(weight.as<C>() + tile.row * sizes.in + tile.col, sizes.in, tile.rows, tile.cols,
+                     to + tile.col * stride + tile.row, stride);
+    });
+    result.stored = {to, stride};
+    result.transposed = false;
+  }
+  return result;
+}
+
+// Calls finish(strip, sums, memory) for all of x · weightᵀ; place(tile) says where sums may go.
+template <class C, class Place, class Finish>
+void each_strip(Context& context, const Sizes& sizes, In x, In weight, const Place& place,
+                const Finish& finish) {
+  const Tiles tiles = output_tiles(sizes.rows(), sizes.out);
+  const Weight<C> factor = forward_weight<C>(context, sizes, weight);
+  context.pool().parallel_for(tiles.count(), [&](std::int64_t index, int worker) {
+    const Tile tile = tiles.at(index);
+    const Rows<Wide<C>> in_place = place(tile);
+    const TileMemory<C> memory(context, worker, tile, sizes.in, in_place.data != nullptr);
+    const Rows<const C> rows{x.as<C>() + tile.row * sizes.in, sizes.in};
+    multiply_rows<C>(context, tile, rows, factor, in_place, memory,
+                     [&](const Tile& strip, const Rows<Wide<C>>& sums) { finish(strip, sums, memory.mask); });
+  });
+}
+
+// y may be Wide<C> beside bf16: the patch embedding's is.
+template <class C, class Y>
+void forward(Context& context, const LinearForward& op) {
+  using T = Wide<C>;
+  const Sizes sizes = sizes_of(op.x.shape, op.y.shape);
+  each_strip<C>(
+      context, sizes, op.x, op.weight, [&](const Tile& tile) { return place_of<C>(op.y, sizes.out, tile); },
+      [&](const Tile& strip, const Rows<T>& sums, T*) {
+        if (!kIsBf16<C> && !op.bias) return;
+        const T* bias = op.bias ? op.bias.as<T>() + strip.col : nullptr;
+        for (std::int64_t row = 0; row < strip.rows; ++row) {
+          Y* y = op.y.as<Y>() + (strip.row + row) * sizes.out + strip.col;
+          const T* from = sums.at(row);
+          each_vector<T>(strip.cols, [&](std::int64_t i, const auto& access) {
+            write(access, y + i, access.load(from + i) + load_or(bias, i, T{0}, access));
+          });
+        }
+      });
+}
+
+template <class C, class Gelu>
+void forward_gelu(Context& context, const LinearGeluForward& op, Gelu) {
+  using T = Wide<C>;
+  const Sizes sizes = sizes_of(op.x.shape, op.y.shape);
+  const DropoutMask<T> dropout(op.dropout);
+  each_strip<C>(
+      context, sizes, op.x, op.weight,
+      [&](const Tile& tile) { return place_of<C>(op.pre ? op.pre : op.y, sizes.out, tile); },
+      [&](const Tile& strip, const Rows<T>& sums, T* memory) {
+        const T* bias = op.bias ? op.bias.as<T>() + strip.col : nullptr;
+        for (std::int64_t row = 0; row < strip.rows; ++row) {
+          const std::int64_t at = (strip.row + row) * sizes.out + strip.col;
+          C* y = op.y.as<C>() + at;
+          C* pre = op.pre ? op.pre.as<C>() + at : nullptr;
+          const T* from = sums.at(row);
+          const T* mask =
+              mask_of_row(dropout, memory, sizes, sizes.out, strip.row + row, strip.col, strip.cols);
+          each_vector<T>(strip.cols, [&](std::int64_t i, const auto& access) {
+            const Vec<T> x = access.load(from + i) + load_or(bias, i, T{0}, access);
+            if (pre) write(access, pre + i, x);
+            write(access, y + i, Gelu::template y<T>(x) * load_or(mask, i, T{1}, access));
+          });
+        }
+      });
+}
+
+template <class C>
+void forward_residual(Context& context, const LinearResidualForward& op) {
+  using T = Wide<C>;
+  const Sizes sizes = sizes_of(op.x.shape, op.y.shape);
+  const DropoutMask<T> dropout(op.dropout);
+  const DropoutMask<T> drop_path(op.drop_path);
+  each_strip<C>(
+      context, sizes, op.x, op.weight,
+      [&](const Tile& tile) { return place_of<C>(op.branch, sizes.out, tile); },
+      [&](const Tile& strip, const Rows<T>& sums, T* memory) {
+        const T* bias = op.bias ? op.bias.as<T>() + strip.col : nullptr;
+        const T* gamma = op.gamma ? op.gamma.as<T>() + strip.col : nullptr;
+        for (std::int64_t row = 0; row < strip.rows; ++row) {
+          const std::int64_t at = (strip.row + row) * sizes.out + strip.col;
+          const T* residual = op.residual.as<T>() + at;
+          T* y = op.y.as<T>() + at;
+          C* branch = op.branch ? op.branch.as<C>() + at : nullptr;
+          const T* from = sums.at(row);
+          const T path = drop_path.of_sample((strip.row + row) / sizes.tokens);
+          const T* mask =
+              mask_of_row(dropout, memory, sizes, sizes.out, strip.row + row, strip.col, strip.cols);
+          each_vector<T>(strip.cols, [&](std::int64_t i, const auto& access) {
+            Vec<T> value = access.load(from + i) + load_or(bias, i, T{0}, access);
+            if (mask) value *= access.load(mask + i);
+            if (branch) write(access, branch + i, value);
+            access.store(y + i, access.load(residual + i) + path * load_or(gamma, i, T{1}, access) * value);
+          });
+        }
+      });
+}
+
+}  // namespace
+
+void execute(Context& context, const LinearForward& op) {
+  if (op.x.dtype == DType::f64) return forward<double, double>(context, op);
+  if (op.x.dtype == DType::f32) return forward<float, float>(context, op);
+  op.y.dtype == DType::f32 ? forward<Bf16, float>(context, op) : forward<Bf16, Bf16>(context, op);
+}
+
+void execute(Context& context, const LinearGeluForward& op) {
+  with_gelu(op.gelu, [&](auto gelu) {
+    if (op.x.dtype == DType::f64) return forward_gelu<double>(context, op, gelu);
+    if (op.x.dtype == DType::f32) return forward_gelu<float>(context, op, gelu);
+    forward_gelu<Bf16>(context, op, gelu);
+  });
+}
+
+void execute(Context& context, const LinearResidualForward& op) {
+  if (op.x.dtype == DType::f64) return forward_residual<double>(context, op);
+  if (op.x.dtype == DType::f32) return forward_residual<float>(context, op);
+  forward_residual<Bf16>(context, op);
+}
+
+}  // namespace vitrail::cpu::VITRAIL_ISA
