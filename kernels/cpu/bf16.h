@@ -3,6 +3,9 @@
 
 #include "kernels/cpu/pair_product.h"
 #include "kernels/cpu/vec.h"
+#ifdef __AVX512BF16__
+#include <immintrin.h>
+#endif
 
 namespace vitrail::cpu::VITRAIL_ISA {
 
@@ -28,10 +31,15 @@ inline Vec<float> widened(const HalfBitsVec& halves) {
 // A NaN keeps its upper bits and is made quiet: rounding alone could carry it into the sign or make it
 // infinite.
 inline HalfBitsVec rounded_to_bf16(const Vec<float>& value) {
+#ifdef __AVX512BF16__
+  // Subnormal numbers become 0 here.
+  return (HalfBitsVec)_mm512_cvtneps_pbh((__m512)value);
+#else
   const auto bits = reinterpret_cast<BitsVec>(value);
   const BitsVec rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
   const BitsVec quiet = (bits >> 16) | 0x40u;
   return __builtin_convertvector(value == value ? rounded : quiet, HalfBitsVec);
+#endif
 }
 
 // Reads and writes of each_vector()'s accesses, by the type in memory.

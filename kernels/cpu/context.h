@@ -4,16 +4,26 @@
 #include <cstddef>
 #include <vector>
 
+#include "kernels/attention.h"
 #include "kernels/cpu/pair_product.h"
 #include "kernels/cpu/thread_pool.h"
 
 namespace vitrail::cpu {
 
+class Context;
+
+// What is compiled again for processors with bf16 dot products.
+struct DotProducts {
+  MultiplyPairs multiply_pairs;
+  void (*attention_forward)(Context&, const AttentionForward&);
+  void (*attention_backward)(Context&, const AttentionBackward&);
+};
+
 // Who multiplies matrices.
 struct Products {
-  bool onednn = false;            // f32; else Eigen
-  bool onednn_bf16 = false;       // bf16; else by pairs
-  MultiplyPairs pairs = nullptr;  // by the processor's dot products; null: as the instruction set's files can
+  bool onednn = false;                // f32; else Eigen
+  bool onednn_bf16 = false;           // bf16; else by pairs
+  const DotProducts* dots = nullptr;  // bf16; null: this processor or choice of isa has none
 };
 
 class Context {

@@ -20,7 +20,7 @@ extern const OpTable kOpTable;
 #endif
 #ifdef VITRAIL_HAVE_AVX512_BF16
 namespace vitrail::cpu::avx512_bf16 {
-void multiply_pairs(const PairProduct& product);
+extern const DotProducts kDotProducts;
 }
 #endif
 #ifdef VITRAIL_HAVE_AVX2
@@ -114,21 +114,21 @@ bool choose_onednn(const std::string& wanted) {
   return true;
 }
 
-// The product of pairs by dot products; null when this build, processor or choice of isa has none.
-MultiplyPairs choose_pairs([[maybe_unused]] const IsaChoice& isa) {
+// Null when this build, processor or choice of isa has none.
+const DotProducts* choose_dots([[maybe_unused]] const IsaChoice& isa) {
 #ifdef VITRAIL_HAVE_AVX512_BF16
   if (isa.name == std::string("avx512") && __builtin_cpu_supports("avx512bf16")) {
-    return avx512_bf16::multiply_pairs;
+    return &avx512_bf16::kDotProducts;
   }
 #endif
   return nullptr;
 }
 
 Products choose_products(const std::string& gemm, const IsaChoice& isa) {
-  Products products{.onednn = choose_onednn(gemm), .pairs = choose_pairs(isa)};
+  Products products{.onednn = choose_onednn(gemm), .dots = choose_dots(isa)};
   const bool tiles = isa.name == std::string("avx512") && has_flag("amx_bf16");
   // Only oneDNN knows AMX's tiles; with dot products alone our own product is the faster.
-  products.onednn_bf16 = products.onednn && (tiles || (gemm == "onednn" && products.pairs));
+  products.onednn_bf16 = products.onednn && (tiles || (gemm == "onednn" && products.dots));
   return products;
 }
 
@@ -170,7 +170,7 @@ class CpuBackend final : public Backend {
             .isa = isa_.title,
             .gemm = context_.products().onednn ? "oneDNN" : "Eigen",
             .bf16 = bf16_title(),
-            .fast_bf16 = context_.products().onednn_bf16 || context_.products().pairs,
+            .fast_bf16 = context_.products().onednn_bf16 || context_.products().dots,
             .threads = context_.threads()};
   }
 
@@ -192,7 +192,7 @@ class CpuBackend final : public Backend {
  private:
   std::string bf16_title() const {
     if (context_.products().onednn_bf16) return "oneDNN";
-    return context_.products().pairs ? "dot products" : "f32 arithmetic";
+    return context_.products().dots ? "dot products" : "f32 arithmetic";
   }
 
   std::byte* allocate(std::size_t bytes) override {

@@ -58,7 +58,7 @@ inline void multiply(const Context&, const Product<double>& product) {
 }
 
 inline void multiply_pairs(const Context& context, const PairProduct& product) {
-  context.products().pairs ? context.products().pairs(product) : multiply_pairs(product);
+  context.products().dots ? context.products().dots->multiply_pairs(product) : multiply_pairs(product);
 }
 
 }  // namespace vitrail::cpu::VITRAIL_ISA

@@ -6,8 +6,9 @@
 namespace vitrail::cpu::VITRAIL_ISA {
 namespace {
 
-constexpr std::int64_t kWeightTile = 384;  // a tile of dweight, both ways
-constexpr std::int64_t kLeastSlice = 256;  // rows of one slice of a sum over rows
+constexpr std::int64_t kWeightTile = 384;                  // a tile of dweight, both ways
+constexpr std::int64_t kLeastSlice = 256;                  // rows of one slice of a sum over rows
+constexpr std::int64_t kLeastWeightTile = 6 * kBlockRows;  // rows of dweight for which packing x still pays
 
 // to[i] (+)= Σ over `count` rows of from[row][i], in the order of the rows.
 template <class C, class T>
@@ -34,6 +35,7 @@ struct Gradients {
 
 // How one backward is cut: the tiles of dx, each row of tiles with its own part of dbias, and the tiles of
 // dweight, each with its slices of rows.
+template <class C>
 struct BackwardPlan {
   Tiles dx, dweight;
   std::int64_t slice_rows, slices;
@@ -42,7 +44,12 @@ struct BackwardPlan {
       : dx(output_tiles(sizes.rows(), sizes.in)),
         dweight{sizes.out, sizes.in, piece(sizes.out, kWeightTile, kBlockRows),
                 piece(sizes.in, kWeightTile, kPanelCols)} {
-    const std::int64_t wanted = divided_up(kWantedTasks / 2, dweight.count());
+    // bf16 products are so fast that adding slices would take longer than packing for more tiles.
+    const std::int64_t tasks = kIsBf16<C> ? kWantedTasks / 4 : kWantedTasks / 2;
+    while (kIsBf16<C> && dweight.count() < tasks && dweight.tile_rows >= 2 * kLeastWeightTile) {
+      dweight.tile_rows = rounded_up(dweight.tile_rows / 2, kBlockRows);
+    }
+    const std::int64_t wanted = divided_up(tasks, dweight.count());
     slices = greater(1, smaller(wanted, sizes.rows() / kLeastSlice));
     slice_rows = divided_up(sizes.rows(), slices);
     slices = greater(1, divided_up(sizes.rows(), slice_rows));
@@ -57,7 +64,7 @@ struct BackwardScratch {
   std::uint32_t* weight;  // packed
   Bf16* dy;               // (rows, out), rounded
 
-  BackwardScratch(Context& context, const BackwardPlan& plan, const Gradients<C>& grads) {
+  BackwardScratch(Context& context, const BackwardPlan<C>& plan, const Gradients<C>& grads) {
     using T = Wide<C>;
     const Sizes& sizes = grads.sizes;
     const std::int64_t bias_part = rounded_up(plan.dx.down() * sizes.out, kLanes<T>);
@@ -93,8 +100,8 @@ void backward_x(Context& context, const Gradients<C>& grads, const Tile& tile, s
 }
 
 template <class C>
-void backward_weight(Context& context, const Gradients<C>& grads, const BackwardPlan& plan, const Tile& tile,
-                     std::int64_t slice, const BackwardScratch<C>& scratch, int worker) {
+void backward_weight(Context& context, const Gradients<C>& grads, const BackwardPlan<C>& plan,
+                     const Tile& tile, std::int64_t slice, const BackwardScratch<C>& scratch, int worker) {
   const Sizes& sizes = grads.sizes;
   const std::int64_t row = slice * plan.slice_rows;
   Wide<C>* to = plan.slices > 1 ? scratch.dweight + slice * sizes.out * sizes.in : grads.dweight;
@@ -111,7 +118,7 @@ void backward_weight(Context& context, const Gradients<C>& grads, const Backward
 
 // Adds the parts, in their order.
 template <class C>
-void add_parts(Context& context, const Gradients<C>& grads, const BackwardPlan& plan,
+void add_parts(Context& context, const Gradients<C>& grads, const BackwardPlan<C>& plan,
                const BackwardScratch<C>& scratch) {
   const Sizes& sizes = grads.sizes;
   if (grads.dbias) sum_rows(scratch.dbias, plan.dx.down(), sizes.out, sizes.out, grads.dbias, true);
@@ -138,7 +145,7 @@ template <class C, class Finish>
 void backward(Context& context, const Gradients<C>& given, const Finish& finish) {
   Gradients<C> grads = given;
   const Sizes& sizes = grads.sizes;
-  const BackwardPlan plan(sizes);
+  const BackwardPlan<C> plan(sizes);
   const BackwardScratch<C> scratch(context, plan, grads);
   if constexpr (kIsBf16<C>) {
     if (grads.unrounded_dy) grads.dy = rounded_gradients(context, grads, scratch.dy);

@@ -15,8 +15,9 @@ inline constexpr std::int64_t kWantedTasks = 32;  // so that sixteen threads fin
 inline constexpr std::int64_t kTileRows = 192;    // a tile of x and one of y lie in a core's second cache
 inline constexpr std::int64_t kTileCols = 768;
 inline constexpr std::int64_t kLeastTileCols = 128;
-// bf16: rows whose f32 sums lie in the caches until they are finished and rounded.
-inline constexpr std::int64_t kStripRows = 4 * kBlockRows;
+// bf16: a strip's f32 sums lie in the first cache until they are finished and rounded.
+inline constexpr std::int64_t kStripRows = 2 * kBlockRows;
+inline constexpr std::int64_t kStripCols = 6 * kPanelCols;
 
 template <class C>
 inline constexpr bool kIsBf16 = std::is_same_v<C, Bf16>;
@@ -115,22 +116,23 @@ inline void pack(Context& context, Weight<C>& weight, std::int64_t cols, std::ui
 // Scratch memory of one task.
 template <class C>
 struct TileMemory {
-  Wide<C>*sums, *mask;  // sums (tile rows, tile cols) unless they go in place; bf16: of a strip
-  Bf16* left;           // bf16 of odd depth: a strip of x with a 0 behind each row
+  Rows<Wide<C>> sums;  // of the tile, unless they go in place; bf16: of a strip
+  Wide<C>* mask;
+  Bf16* left;  // bf16 of odd depth: a strip of x with a 0 behind each row
 
   TileMemory(Context& context, int worker, const Tile& tile, std::int64_t depth, bool in_place) {
     const bool strips = kIsBf16<C> && !context.products().onednn_bf16;
     const std::int64_t rows = strips ? smaller(kStripRows, tile.rows) : tile.rows;
-    const std::int64_t sums_count = in_place ? 0 : rows * stride(tile);
+    const std::int64_t cols = strips ? smaller(kStripCols, tile.cols) : tile.cols;
+    // A line of the cache more than the columns, so that rows do not compete for the same ones.
+    sums.stride = padded_cols(cols) + kHalfPanel;
+    const std::int64_t sums_count = in_place ? 0 : rows * sums.stride;
     const std::int64_t mask_count = rounded_up(tile.cols, kHalfPanel);
     const std::int64_t left_words = strips && depth % 2 != 0 ? rows * pairs_of(depth) : 0;
-    sums = scratch_of<Wide<C>>(context, worker, sums_count + mask_count + left_words);
-    mask = sums + sums_count;
+    sums.data = scratch_of<Wide<C>>(context, worker, sums_count + mask_count + left_words);
+    mask = sums.data + sums_count;
     left = reinterpret_cast<Bf16*>(mask + mask_count);
   }
-
-  // A vector more than the columns, so that rows do not compete for the same lines of a cache.
-  static std::int64_t stride(const Tile& tile) { return padded_cols(tile.cols) + kHalfPanel; }
 };
 
 // `count` rows of x, each with one number more: 0.
@@ -145,51 +147,61 @@ inline Rows<const Bf16> with_even_depth(const Rows<const Bf16>& x, std::int64_t 
   return {memory, depth + 1};
 }
 
-// sums (strip) = x · weight
-inline void multiply_strip(const Context& context, const Tile& strip, Rows<const Bf16> x,
-                           const Weight<Bf16>& weight, const TileMemory<Bf16>& memory) {
-  const std::int64_t stride = TileMemory<Bf16>::stride(strip);
-  if (context.products().onednn_bf16) {
-    return multiply_onednn(Bf16Product{.m = strip.rows,
-                                       .n = strip.cols,
-                                       .k = weight.depth,
-                                       .a = x.data,
-                                       .a_stride = x.stride,
-                                       .a_transposed = false,
-                                       .b = weight.column(strip.col),
-                                       .b_stride = weight.stored.stride,
-                                       .b_transposed = weight.transposed,
-                                       .c = memory.sums,
-                                       .c_stride = stride});
-  }
-  x = with_even_depth(x, strip.rows, weight.depth, memory.left);
-  multiply_pairs(context, PairProduct{.m = strip.rows,
-                                      .n = strip.cols,
-                                      .pairs = pairs_of(weight.depth),
-                                      .a = x.data,
-                                      .a_row = x.stride,
-                                      .a_pair = 2,
-                                      .b = weight.packed + strip.col * pairs_of(weight.depth),
-                                      .c = memory.sums,
-                                      .c_stride = stride,
-                                      .accumulate = false});
+// The tile of x · weight by oneDNN; x is the tile's first row.
+inline void multiply_by_onednn(const Tile& tile, const Rows<const Bf16>& x, const Weight<Bf16>& weight,
+                               const Rows<float>& sums) {
+  multiply_onednn(Bf16Product{.m = tile.rows,
+                              .n = tile.cols,
+                              .k = weight.depth,
+                              .a = x.data,
+                              .a_stride = x.stride,
+                              .a_transposed = false,
+                              .b = weight.column(tile.col),
+                              .b_stride = weight.stored.stride,
+                              .b_transposed = weight.transposed,
+                              .c = sums.data,
+                              .c_stride = sums.stride});
 }
 
-// The tile of x · weight, by strips of rows: finish(strip, sums) gets each while it lies in the caches. x is
-// the tile's first row. Sums go to `in_place` (the tile's place) unless that is null.
+// The rows of a tile in strips of columns; x has an even depth.
+template <class Finish>
+inline void multiply_strips(const Context& context, const Tile& rows, const Rows<const Bf16>& x,
+                            const Weight<Bf16>& weight, const Rows<float>& sums, const Finish& finish) {
+  for (std::int64_t col = 0; col < rows.cols; col += kStripCols) {
+    const Tile strip{rows.row, rows.col + col, rows.rows, smaller(kStripCols, rows.cols - col)};
+    multiply_pairs(context, PairProduct{.m = strip.rows,
+                                        .n = strip.cols,
+                                        .pairs = pairs_of(weight.depth),
+                                        .a = x.data,
+                                        .a_row = x.stride,
+                                        .a_pair = 2,
+                                        .b = weight.packed + strip.col * pairs_of(weight.depth),
+                                        .c = sums.data,
+                                        .c_stride = sums.stride,
+                                        .accumulate = false});
+    finish(strip, sums);
+  }
+}
+
+// The tile of x · weight: finish(strip, sums) gets each part of it while it lies in the caches. x is the
+// tile's first row. Sums go to `in_place` (the tile's place) unless that is null.
 template <class C, class Finish>
 inline void multiply_rows(const Context& context, const Tile& tile, const Rows<const C>& x,
                           const Weight<C>& weight, const Rows<Wide<C>>& in_place, const TileMemory<C>& memory,
                           const Finish& finish) {
   if constexpr (kIsBf16<C>) {
-    const std::int64_t rows = context.products().onednn_bf16 ? tile.rows : kStripRows;
-    for (std::int64_t row = 0; row < tile.rows; row += rows) {
-      const Tile strip{tile.row + row, tile.col, smaller(rows, tile.rows - row), tile.cols};
-      multiply_strip(context, strip, {x.at(row), x.stride}, weight, memory);
-      finish(strip, Rows<float>{memory.sums, memory.stride(tile)});
+    if (context.products().onednn_bf16) {
+      multiply_by_onednn(tile, x, weight, memory.sums);
+      return finish(tile, memory.sums);
+    }
+    for (std::int64_t row = 0; row < tile.rows; row += kStripRows) {
+      const Tile rows{tile.row + row, tile.col, smaller(kStripRows, tile.rows - row), tile.cols};
+      const Rows<const Bf16> even =
+          with_even_depth({x.at(row), x.stride}, rows.rows, weight.depth, memory.left);
+      multiply_strips(context, rows, even, weight, memory.sums, finish);
     }
   } else {
-    const Rows<C> sums = in_place.data ? in_place : Rows<C>{memory.sums, memory.stride(tile)};
+    const Rows<C> sums = in_place.data ? in_place : memory.sums;
     multiply(context, Product<C>{.m = tile.rows,
                                  .n = tile.cols,
                                  .k = weight.depth,

@@ -33,12 +33,20 @@ inline void interleave(const Bf16* low, const Bf16* high, std::int64_t count, st
   });
 }
 
+// Rows lie a stride apart, further than a processor looks ahead by itself.
+inline void ask_ahead(const Bf16* row, std::int64_t stride) {
+  constexpr std::int64_t kAhead = 16;
+  __builtin_prefetch(row + kAhead * stride);
+  __builtin_prefetch(row + (kAhead + 1) * stride);
+}
+
 // One panel of b (depth, cols ≤ kPanelCols) from its rows.
 inline void pack_rows(const Bf16* from, std::int64_t stride, std::int64_t depth, std::int64_t cols,
                       std::uint32_t* to) {
   const std::int64_t width = padded_cols(cols);
   for (std::int64_t row = 0; row < depth; row += 2, to += width) {
     const Bf16* low = from + row * stride;
+    ask_ahead(low, stride);
     interleave(low, row + 1 < depth ? low + stride : nullptr, cols, to);
     for (std::int64_t i = cols; i < width; ++i)
       to[i] = 0;
@@ -77,6 +85,7 @@ inline void pack_left(const Bf16* from, std::int64_t stride, std::int64_t depth,
   const bool whole = room >= kHalfPanel;
   for (std::int64_t row = 0; row < depth; row += 2, to += kBlockRows) {
     const Bf16* low = from + row * stride;
+    ask_ahead(low, stride);
     interleave(low, row + 1 < depth ? low + stride : nullptr, whole ? kHalfPanel : rows, to);
   }
 }

@@ -56,8 +56,11 @@ void multiply_tile(const PairProduct& product, const Bf16* a, const std::uint32_
   for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v)
-      sum[i][v] = product.accumulate ? load(c + i * product.c_stride + v * kLanes<float>) : Vec<float>{};
+      sum[i][v] = Vec<float>{};
   }
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i)
+    __builtin_prefetch(c + i * product.c_stride, 1);  // rows of c may be far apart, and far away
   // Four rows a pointer: their distances are then multiples of one register.
   const Bf16* group[(kRows + 3) / 4];
 #pragma GCC unroll 4
@@ -81,8 +84,10 @@ void multiply_tile(const PairProduct& product, const Bf16* a, const std::uint32_
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v)
-      store<float>(c + i * product.c_stride + v * kLanes<float>, sum[i][v]);
+    for (int v = 0; v < kVectors; ++v) {
+      float* to = c + i * product.c_stride + v * kLanes<float>;
+      store<float>(to, product.accumulate ? load(to) + sum[i][v] : sum[i][v]);
+    }
   }
 }
 

@@ -52,7 +52,7 @@ TEST_CASE("layernorm: f32, threads and instruction sets") {
 }
 
 TEST_CASE("layernorm: bf16 beside f32") {
-  for (std::int64_t dim : {1, 31, 33, 192, 257})
+  for (std::int64_t dim : {31, 33, 192, 257})
     check_bf16(layernorm(3, 33, dim));
   check_bf16(layernorm(1, 197, 64));
 }

@@ -84,7 +84,7 @@ void check_gradients(const Scenario& scenario, const std::vector<std::string>& i
 void check_backends(const Scenario& scenario, const Values& given = {});
 
 // bf16 against f64 on the same operands: f32 results as closely as f32 ones, bf16 results with one rounding
-// more, |a − b| ≤ 2^-9·|b| + kF32Tolerance·max |b|. The same bits for 1, 2, 3 and 8 threads; every product
+// more, |a − b| ≤ 2^-8·|b| + kF32Tolerance·max |b|. The same bits for 1, 2, 3 and 8 threads; every product
 // and instruction set. `roundings` counts those inside the op on the way to a bf16 result, each
 // allowed a share of max |b|.
 void check_bf16(const Scenario& scenario, const Values& given = {}, double roundings = 0);
