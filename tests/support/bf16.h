@@ -9,8 +9,8 @@
 
 namespace vitrail::test {
 
-// One rounding to bf16 moves a normal number by at most this share of itself: half a unit of the last of its 8
-// significant bits.
+// One rounding to bf16 moves a normal number by at most this share of itself: half a unit of the last of its
+// 8 significant bits.
 inline constexpr double kBf16Roundoff = 0x1p-8;
 
 // The nearest bf16; of two equally near ones that with an even last bit.
