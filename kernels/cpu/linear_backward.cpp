@@ -170,16 +170,18 @@ void backward(Context& context, const Gradients<C>& given, const Finish& finish)
 
 // Rounds the sums into dx where they are not there already.
 template <class C>
-auto plain_finish(const Gradients<C>& grads) {
-  return [&grads](const Tile& strip, const Rows<Wide<C>>& sums, Wide<C>*) {
+struct PlainFinish {
+  const Gradients<C>& grads;
+
+  void operator()(const Tile& strip, const Rows<Wide<C>>& sums, Wide<C>*) const {
     if constexpr (kIsBf16<C>) {
       for (std::int64_t row = 0; row < strip.rows; ++row) {
         Bf16* dx = grads.dx.template as<Bf16>() + (strip.row + row) * grads.sizes.in + strip.col;
         convert_row(dx, sums.at(row), strip.cols);
       }
     }
-  };
-}
+  }
+};
 
 template <class C>
 void backward(Context& context, const LinearBackward& op) {
@@ -192,7 +194,7 @@ void backward(Context& context, const LinearBackward& op) {
                            .x = op.x.as<C>(),
                            .weight = op.weight.as<C>(),
                            .unrounded_dy = rounded ? nullptr : op.dy.as<float>()};
-  backward(context, grads, plain_finish(grads));
+  backward(context, grads, PlainFinish<C>{grads});
 }
 
 // dbranch = path · mask · gamma ∘ dy,   dgamma_part = Σ path · branch ∘ dy over the block's rows
@@ -267,7 +269,7 @@ void backward_residual(Context& context, const LinearResidualBackward& op) {
                            .dy = branch_gradients<C>(context, op, sizes),
                            .x = op.x.as<C>(),
                            .weight = op.weight.as<C>()};
-  if (!op.gelu_pre) return backward(context, grads, plain_finish(grads));
+  if (!op.gelu_pre) return backward(context, grads, PlainFinish<C>{grads});
   const DropoutMask<Wide<C>> dropout(op.gelu_dropout);
   with_gelu(op.gelu, [&](auto gelu) {
     backward(context, grads, [&](const Tile& strip, const Rows<Wide<C>>& sums, Wide<C>* memory) {
