@@ -199,24 +199,27 @@ void check_backends(const Scenario& scenario, const Values& given) {
 
 namespace {
 
+// `own` is what one rounding of the result itself may change, 0 in f32.
+void check_rounded(const std::string& name, const std::vector<double>& found,
+                   const std::vector<double>& exact, double own, double roundings) {
+  CAPTURE(name);
+  REQUIRE(found.size() == exact.size());
+  double largest = 1;
+  for (double value : exact)
+    largest = std::max(largest, std::abs(value));
+  double worst = 0;  // share of what is allowed
+  for (std::size_t i = 0; i < exact.size(); ++i) {
+    const double allowed = own * std::abs(exact[i]) + (kF32Tolerance + roundings * own) * largest;
+    const double share = std::abs(found[i] - exact[i]) / allowed;
+    worst = std::isnan(share) ? INFINITY : std::max(worst, share);
+  }
+  CHECK(worst <= 1);
+}
+
 void check_rounded(const Values& a, const Values& b, const OpRun& run, double roundings) {
   REQUIRE(a.size() == b.size());
-  for (const auto& [name, exact] : b) {
-    CAPTURE(name);
-    const std::vector<double>& found = a.at(name);
-    REQUIRE(found.size() == exact.size());
-    double largest = 1;
-    for (double value : exact)
-      largest = std::max(largest, std::abs(value));
-    const double own = run.is_bf16(name) ? kBf16Roundoff : 0;
-    double worst = 0;  // share of what is allowed
-    for (std::size_t i = 0; i < exact.size(); ++i) {
-      const double allowed = own * std::abs(exact[i]) + (kF32Tolerance + roundings * own) * largest;
-      const double share = std::abs(found[i] - exact[i]) / allowed;
-      worst = std::isnan(share) ? INFINITY : std::max(worst, share);
-    }
-    CHECK(worst <= 1);
-  }
+  for (const auto& [name, exact] : b)
+    check_rounded(name, a.at(name), exact, run.is_bf16(name) ? kBf16Roundoff : 0, roundings);
 }
 
 }  // namespace
