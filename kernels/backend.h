@@ -52,7 +52,7 @@ struct BackendInfo {
   std::string name;        // the processor's own name
   std::string isa;         // vector instructions in use
   std::string gemm;        // who multiplies matrices
-  std::string bf16;        // who multiplies those of bf16
+  std::string bf16 = {};   // who multiplies those of bf16
   bool fast_bf16 = false;  // by instructions made for it: faster than f32
   int threads = 1;
 };
