@@ -13,7 +13,7 @@ report=$out/report.md
 failures=0
 
 fail_early() { echo "$1"; exit 77; }
-say() { printf '%s\n' "$*" >>"$report"; }
+say() { printf '%s\n' "$@" >>"$report"; }
 step() { printf '== %s (%d s)\n' "$1" "$SECONDS"; say "" "## $1" ""; }
 
 # Runs a command: its output goes to a file of this name, its verdict and the last lines to the report.
