@@ -44,7 +44,7 @@ __global__ void __launch_bounds__(kDeltaThreads) attention_delta(Backward op) {
 }
 
 template <int D>
-__global__ void __launch_bounds__(2 * rows_for(D)) attention_backward_query(Backward op) {
+__global__ void __launch_bounds__(2 * rows_for(D), 2) attention_backward_query(Backward op) {
   constexpr int kRows = rows_for(D);
   using Tile = AttentionTile<D, kRows>;
   float* const query = dynamic_shared<float>();
@@ -95,7 +95,7 @@ __global__ void __launch_bounds__(2 * rows_for(D)) attention_backward_query(Back
 }
 
 template <int D>
-__global__ void __launch_bounds__(2 * rows_for(D)) attention_backward_key_value(Backward op) {
+__global__ void __launch_bounds__(2 * rows_for(D), 2) attention_backward_key_value(Backward op) {
   constexpr int kRows = rows_for(D);
   using Tile = AttentionTile<D, kRows>;
   float* const key = dynamic_shared<float>();

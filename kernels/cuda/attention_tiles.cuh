@@ -106,7 +106,7 @@ struct AttentionTile {
 #pragma unroll
       for (int j = 0; j < 4; ++j)
         scores[i][j] = 0;
-#pragma unroll 2
+#pragma unroll(D > 96 ? 1 : 2)  // more registers than there are, else
     for (int d = 0; d < D; d += 4) {
       Pack<float, 4> of_a[4], of_b[4];
 #pragma unroll
@@ -136,7 +136,7 @@ struct AttentionTile {
 
   // sums[i] += Σ over the tile's rows k of scores[row + i][k] · b[k], of columns 4·(lane + 8·c)
   __device__ static void accumulate(Sums& sums, const float* scores, const float* b) {
-#pragma unroll 2
+#pragma unroll(D > 96 ? 1 : 2)  // more registers than there are, else
     for (int k = 0; k < kTile; k += 4) {
       Pack<float, 4> weights[4];
 #pragma unroll

@@ -36,7 +36,10 @@ class DropoutMask {
       for (int i = 0; i < 4; ++i)
         mask.of[i] = multiplier(random[static_cast<std::size_t>(i)]);
     } else {
-      mask.of[0] = multiplier(random[static_cast<std::size_t>(element % 4)]);
+      const auto place =
+          static_cast<int>(element % 4);  // no index: an array that is indexed goes to the stack
+      const std::uint32_t low = place == 0 ? random[0] : random[1], high = place == 2 ? random[2] : random[3];
+      mask.of[0] = multiplier(place < 2 ? low : high);
     }
     return mask;
   }

@@ -288,7 +288,7 @@ void execute(Context& context, const LayerNormBackward& op) {
   const bool fours = all_in_fours(dim, backward.dx, backward.dy, backward.x, backward.weight);
   with_packs(fours, backward.dim, [&](auto width, auto packs) {
     constexpr int kWidth = decltype(width)::value, kPacks = decltype(packs)::value;
-    if constexpr (kPacks > 0) {
+    if constexpr (kPacks > 0 && kPacks <= 8) {  // more would spill
       backward_with_sums<kPacks>(context, backward, op);
     } else {
       launch<layernorm_backward_x<kWidth>>(shape_of(context, rows), backward);

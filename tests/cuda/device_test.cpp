@@ -80,7 +80,17 @@ TEST_CASE("cuda: casts round as the CPU's do") {
 }
 
 // Two segments with a gap, of which one begins on an odd element.
-Values updated(Backend& backend, AdamKind kind) {
+const std::vector<AdamSegment> kTwoSegments = {{0, 512, 1, 0.05}, {515, 1037, 0.5, 0.2}};
+
+// More than one launch takes, all of whole packs of four.
+std::vector<AdamSegment> many_segments() {
+  std::vector<AdamSegment> segments;
+  for (std::int64_t i = 0; i < 100; ++i)
+    segments.push_back({10 * i / 4 * 4, 10 * i / 4 * 4 + 4, 1 + 0.01 * static_cast<double>(i), 0.1});
+  return segments;
+}
+
+Values updated(Backend& backend, AdamKind kind, const std::vector<AdamSegment>& segments) {
   constexpr std::int64_t kCount = 1037;
   const Shape shape = {kCount};
   const auto random = [](std::uint64_t stream) { return random_values(stream, kCount); };
@@ -91,7 +101,6 @@ Values updated(Backend& backend, AdamKind kind) {
       first(backend, DType::f32, shape, random(3)), second(backend, DType::f32, shape, squares),
       ema(backend, DType::f32, shape, random(5)), norm(backend, DType::f64, {1}),
       rounded(backend, DType::bf16, shape, random(6));
-  const AdamSegment segments[] = {{0, 512, 1, 0.05}, {515, kCount, 0.5, 0.2}};
   backend.run(GradNorm{.norm = norm, .grad = grad});
   backend.run(AdamStep{.weight = weight,
                        .first_moment = first,
@@ -114,7 +123,10 @@ Values updated(Backend& backend, AdamKind kind) {
 
 TEST_CASE("cuda: an update of Adam and AdamW, with clipping, EMA and rounded weights") {
   for (AdamKind kind : {AdamKind::adam, AdamKind::adamw}) {
-    Values cuda = updated(*cuda_backend(), kind), cpu = updated(*cpu_backend(), kind);
+    check_close(updated(*cuda_backend(), kind, many_segments()),
+                updated(*cpu_backend(), kind, many_segments()), 1.0 / 128);
+    Values cuda = updated(*cuda_backend(), kind, kTwoSegments),
+           cpu = updated(*cpu_backend(), kind, kTwoSegments);
     // Weights that differ in the last bit may round apart: these are the device's own, rounded.
     CHECK(cuda["rounded"][600] == through_bf16(*cpu_backend(), {cuda["weight"][600]})[0]);
     for (std::size_t i = 512; i < 515; ++i)
