@@ -37,10 +37,18 @@ double Backend::now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-void Backend::record(const char* op, double seconds) {
-  OpTime& time = profile_[op];
+void Backend::record(const char* op, double seconds, const Work& work) {
+  std::string name = op;
+  if (work.products.count() > 0) {
+    name += " " + std::to_string(work.products.rows) + "x" + std::to_string(work.products.in) + ">" +
+            std::to_string(work.products.out);
+  }
+  OpTime& time = profile_[name];
   time.seconds += seconds;
   ++time.calls;
+  time.work.flops += work.flops;
+  time.work.bytes += work.bytes;
+  time.work.products = work.products;
 }
 
 std::unique_ptr<Backend> make_backend(const std::string& device, const BackendOptions& options) {

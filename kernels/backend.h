@@ -7,16 +7,7 @@
 #include <memory>
 #include <string>
 
-#include "kernels/adam.h"
-#include "kernels/attention.h"
-#include "kernels/cast.h"
-#include "kernels/combine.h"
-#include "kernels/dropout.h"
-#include "kernels/layernorm.h"
-#include "kernels/linear.h"
-#include "kernels/loss.h"
-#include "kernels/patch_embed.h"
-#include "kernels/tokens.h"
+#include "kernels/work.h"
 
 namespace vitrail {
 
@@ -57,10 +48,21 @@ struct BackendInfo {
   int threads = 1;
 };
 
-// Time spent in one kind of op since profiling began.
+// Time spent in one kind of op since profiling began, and what it had to do in that time.
 struct OpTime {
   double seconds = 0;
   std::int64_t calls = 0;
+  Work work;  // flops and bytes of all calls; the products of one
+};
+
+// What a device can do at most, with all of its threads; 0: not known.
+struct DevicePeak {
+  double f32_flops = 0, f64_flops = 0, bf16_flops = 0;  // a second
+  double memory_bytes = 0;                              // a second, read or written
+
+  double flops(DType dtype) const {
+    return dtype == DType::f32 ? f32_flops : dtype == DType::f64 ? f64_flops : bf16_flops;
+  }
 };
 
 class Backend {
@@ -83,11 +85,15 @@ class Backend {
     if (!profiling_) return execute(op);
     const double start = now();
     execute(op);
-    record(Op::kName, now() - start);
+    record(Op::kName, now() - start, work_of(op));
   }
 
   void set_profiling(bool on);  // forgets earlier times
+  // By the op's name; linear ops by their shape too: "linear_forward 6304x192>576" (rows x in > out).
   const std::map<std::string, OpTime>& profile() const { return profile_; }
+
+  // Measured now, in about a fifth of a second.
+  virtual DevicePeak measure_peak() { return {}; }
 
  protected:
   friend class Buffer;
@@ -120,7 +126,7 @@ class Backend {
 
  private:
   static double now();
-  void record(const char* op, double seconds);
+  void record(const char* op, double seconds, const Work& work);
 
   bool profiling_ = false;
   std::map<std::string, OpTime> profile_;

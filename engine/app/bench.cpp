@@ -1,7 +1,6 @@
 #include <fmt/format.h>
 
-#include <algorithm>
-
+#include "engine/app/bench_table.h"
 #include "engine/app/commands.h"
 #include "engine/app/platform.h"
 #include "engine/app/random_images.h"
@@ -27,9 +26,8 @@ struct BenchOptions {
 };
 
 struct BenchResult {
-  std::int64_t steps = 0;
-  double step_seconds = 0, inference_seconds = 0;  // medians, of one batch
-  std::map<std::string, OpTime> ops;               // of the training steps
+  Profile training, inference;
+  DevicePeak peak;
   MemoryPlan memory;
   std::int64_t parameters = 0;
 };
@@ -48,12 +46,6 @@ RunConfig bench_config(const BenchOptions& options) {
   return config;
 }
 
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const std::size_t middle = values.size() / 2;
-  return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
-}
-
 double timed_step(Trainer& trainer) {
   const Stopwatch watch;
   while (!trainer.advance()) {
@@ -69,15 +61,12 @@ void time_training(Console& console, Backend& backend, const RunConfig& config, 
   result.parameters = trainer.parameters();
   timed_step(trainer);
   backend.set_profiling(true);
-  std::vector<double> seconds;
   while (!trainer.done()) {
     console.announce(fmt::format("training step {} of {}", trainer.step(), config.train.steps));
-    seconds.push_back(timed_step(trainer));
+    result.training.seconds.push_back(timed_step(trainer));
   }
-  result.ops = backend.profile();
+  result.training.ops = backend.profile();
   backend.set_profiling(false);
-  result.steps = config.train.steps;
-  result.step_seconds = median(seconds);
 }
 
 void time_inference(Console& console, Backend& backend, const RunConfig& config, BenchResult& result) {
@@ -88,80 +77,72 @@ void time_inference(Console& console, Backend& backend, const RunConfig& config,
   const std::vector<float> images(
       static_cast<std::size_t>(config.train.batch * model.in_chans * model.img_size * model.img_size), 0.5f);
   classifier.logits(images);
-  std::vector<double> seconds;
+  backend.set_profiling(true);
   for (std::int64_t i = 0; i < config.train.steps; ++i) {
     console.announce(fmt::format("inference {} of {}", i + 1, config.train.steps));
     const Stopwatch watch;
     classifier.logits(images);
-    seconds.push_back(watch.seconds());
+    result.inference.seconds.push_back(watch.seconds());
   }
-  result.inference_seconds = median(seconds);
-}
-
-// Share of each op in the time of all, largest first.
-std::vector<std::pair<std::string, double>> shares(const BenchResult& result) {
-  double total = 0;
-  for (const auto& [op, time] : result.ops)
-    total += time.seconds;
-  std::vector<std::pair<std::string, double>> shares;
-  for (const auto& [op, time] : result.ops)
-    shares.emplace_back(op, total > 0 ? time.seconds / total : 0);
-  std::stable_sort(shares.begin(), shares.end(),
-                   [](const auto& a, const auto& b) { return a.second > b.second; });
-  return shares;
+  result.inference.ops = backend.profile();
+  backend.set_profiling(false);
 }
 
 struct Rates {
-  double train_images, train_gflops, infer_images, infer_gflops;  // a second
+  double seconds;         // of one batch: the median
+  double images, gflops;  // a second
 };
 
-Rates rates(const BenchResult& result, const TrainConfig& config) {
-  const double batch = double(config.batch), flops = double(forward_flops(config.model)) / 1e9;
-  const double train = batch / result.step_seconds, infer = batch / result.inference_seconds;
-  return {train, 3 * flops * train, infer, flops * infer};
+// passes: forward passes that a batch is worth, 3 in training.
+Rates rates(const Profile& profile, const TrainConfig& config, double passes) {
+  const double seconds = median(profile.seconds), images = double(config.batch) / seconds;
+  return {seconds, images, 1e-9 * passes * double(forward_flops(config.model)) * images};
+}
+
+nlohmann::ordered_json profile_json(const BenchResult& result, const Profile& profile,
+                                    const TrainConfig& config) {
+  const bool training = &profile == &result.training;
+  const Rates rate = rates(profile, config, training ? 3 : 1);
+  return {{training ? "seconds_per_step" : "seconds_per_batch", rate.seconds},
+          {"images_per_second", rate.images},
+          {"gflops_per_second", rate.gflops},
+          {"times_products", times_products(profile)},
+          {"ops", rows_json(op_rows(profile, config.dtype, result.peak))}};
 }
 
 nlohmann::ordered_json to_json(const BenchResult& result, const RunConfig& config, const BackendInfo& info) {
-  const Rates rate = rates(result, config.train);
-  nlohmann::ordered_json ops = nlohmann::ordered_json::object();
-  for (const auto& [op, share] : shares(result))
-    ops[op] = share;
   return {
       {"model", config.train.model.name},
       {"batch", config.train.batch},
-      {"steps", result.steps},
+      {"steps", result.training.seconds.size()},
       {"dtype", name_of(config.train.dtype)},
       {"device", device_json(info)},
+      {"peak", peak_json(result.peak)},
       {"parameters", result.parameters},
-      {"train",
-       {{"seconds_per_step", result.step_seconds},
-        {"images_per_second", rate.train_images},
-        {"gflops_per_second", rate.train_gflops}}},
-      {"inference",
-       {{"seconds_per_batch", result.inference_seconds},
-        {"images_per_second", rate.infer_images},
-        {"gflops_per_second", rate.infer_gflops}}},
-      {"ops", ops},
+      {"train", profile_json(result, result.training, config.train)},
+      {"inference", profile_json(result, result.inference, config.train)},
       {"memory",
        {{"planned_bytes", result.memory.total()}, {"peak_resident_bytes", memory_state().peak_resident}}}};
 }
 
+std::string rates_text(const Rates& rate, const Profile& profile) {
+  return fmt::format(
+      "{:.1f} img/s  {:.0f} GF/s in matrix products  {:.1f} ms, {:.2f} times its products alone", rate.images,
+      rate.gflops, 1e3 * rate.seconds, times_products(profile));
+}
+
 void show(Console& console, const BenchResult& result, const RunConfig& config, const BackendInfo& info) {
-  const Rates rate = rates(result, config.train);
+  const TrainConfig& train = config.train;
   console.line(fmt::format("{}  {}", version_text(), build_text()));
   console.row("Device", device_text(info));
-  console.row("Model", fmt::format("{}  {} parameters  batch {}  {}  medians of {} steps",
-                                   config.train.model.name, parameters_text(result.parameters),
-                                   config.train.batch, name_of(config.train.dtype), result.steps));
-  console.row("Training", fmt::format("{:.1f} img/s  {:.0f} GF/s in matrix products  {:.1f} ms a step",
-                                      rate.train_images, rate.train_gflops, 1e3 * result.step_seconds));
-  console.row("Inference", fmt::format("{:.1f} img/s  {:.0f} GF/s in matrix products  {:.1f} ms a batch",
-                                       rate.infer_images, rate.infer_gflops, 1e3 * result.inference_seconds));
-  const char* label = "Ops";
-  for (const auto& [op, share] : shares(result)) {
-    console.row(label, fmt::format("{:5.1f} %  {}", 100 * share, op));
-    label = "";
-  }
+  console.row("Peak", peak_text(result.peak, train.dtype));
+  console.row("Model", fmt::format("{}  {} parameters  batch {}  {}  medians of {} steps", train.model.name,
+                                   parameters_text(result.parameters), train.batch, name_of(train.dtype),
+                                   result.training.seconds.size()));
+  console.row("Training", rates_text(rates(result.training, train, 3), result.training));
+  show_rows(console, "", op_rows(result.training, train.dtype, result.peak));
+  console.row("Inference", rates_text(rates(result.inference, train, 1), result.inference));
+  show_rows(console, "", op_rows(result.inference, train.dtype, result.peak));
   console.row("Memory",
               fmt::format("{} planned for training  {} peak of the process",
                           bytes_text(result.memory.total()), bytes_text(memory_state().peak_resident)));
@@ -178,8 +159,11 @@ ExitCode bench(Console& console, const BenchOptions& options) {
   const RunConfig config = bench_config(given);
   const std::unique_ptr<Backend> backend = open_device(config);
   BenchResult result;
+  result.peak = backend->measure_peak();
   time_training(console, *backend, config, result);
   time_inference(console, *backend, config, result);
+  for (Profile* profile : {&result.training, &result.inference})
+    profile->products = time_products(*backend, config.train.dtype, profile->ops);
   if (options.json) {
     console.document(to_json(result, config, backend->info()).dump(2));
   } else {

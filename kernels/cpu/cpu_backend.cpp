@@ -10,6 +10,7 @@
 
 #include "kernels/cpu/bulk_copy.h"
 #include "kernels/cpu/gemm.h"
+#include "kernels/cpu/measure_peak.h"
 #include "kernels/cpu/ops.h"
 #include "kernels/error.h"
 
@@ -52,6 +53,11 @@ std::string cpuinfo(const std::string& key) {
 
 bool has_flag(const std::string& flag) {
   return (" " + cpuinfo("flags") + " ").find(" " + flag + " ") != std::string::npos;
+}
+
+// Tiles are faster yet, and how fast is not measured.
+bool has_bf16_dot_products() {
+  return has_flag("avx512_bf16") && !has_flag("amx_tile");
 }
 
 struct IsaChoice {
@@ -186,6 +192,9 @@ class CpuBackend final : public Backend {
   void download(void* to, In from, std::size_t bytes) const override {
     require_bytes("download", from, bytes);
     bulk_copy(context_.pool(), to, from.data, bytes);
+  }
+  DevicePeak measure_peak() override {
+    return cpu::measure_peak(context_, *isa_.ops, has_bf16_dot_products());
   }
   const std::byte* host_bytes(In view) const override { return static_cast<const std::byte*>(view.data); }
 

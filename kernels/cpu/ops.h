@@ -7,6 +7,20 @@
 #include "kernels/backend.h"
 #include "kernels/cpu/context.h"
 
+namespace vitrail::cpu {
+
+// Work of a known size that keeps the multipliers or the memory of all threads busy, for measuring their
+// peak.
+struct PeakLoop {
+  enum class Kind : std::uint8_t { f32, f64, bf16, read, update };
+  Kind kind;
+  float* memory = nullptr;  // (elements) of read and update
+  std::int64_t elements = 0;
+  double* done = nullptr;  // FLOPs, or bytes that were read and written; 0: these instructions are not there
+};
+
+}  // namespace vitrail::cpu
+
 #ifdef VITRAIL_ISA
 namespace vitrail::cpu::VITRAIL_ISA {
 
@@ -33,6 +47,7 @@ void execute(Context& context, const Combine& op);
 void execute(Context& context, const Cast& op);
 void execute(Context& context, const AdamStep& op);
 void execute(Context& context, const GradNorm& op);
+void execute(Context& context, const PeakLoop& op);
 
 }  // namespace vitrail::cpu::VITRAIL_ISA
 #endif
@@ -53,10 +68,11 @@ struct OpTableOf : OpEntry<Ops>... {
   }
 };
 
-using OpTable = OpTableOf<PatchEmbedForward, PatchEmbedBackward, EmbedTokensForward, EmbedTokensBackward,
-                          SliceTokensForward, SliceTokensBackward, MeanTokensForward, MeanTokensBackward,
-                          LinearForward, LinearBackward, LinearGeluForward, LinearResidualForward,
-                          LinearResidualBackward, LayerNormForward, LayerNormBackward, AttentionForward,
-                          AttentionBackward, CrossEntropy, ApplyDropout, Combine, Cast, AdamStep, GradNorm>;
+using OpTable =
+    OpTableOf<PatchEmbedForward, PatchEmbedBackward, EmbedTokensForward, EmbedTokensBackward,
+              SliceTokensForward, SliceTokensBackward, MeanTokensForward, MeanTokensBackward, LinearForward,
+              LinearBackward, LinearGeluForward, LinearResidualForward, LinearResidualBackward,
+              LayerNormForward, LayerNormBackward, AttentionForward, AttentionBackward, CrossEntropy,
+              ApplyDropout, Combine, Cast, AdamStep, GradNorm, PeakLoop>;
 
 }  // namespace vitrail::cpu

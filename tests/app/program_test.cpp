@@ -115,8 +115,13 @@ TEST_CASE("--json is one document") {
   const nlohmann::json report = nlohmann::json::parse(bench.out);
   CHECK(report.at("train").at("images_per_second").get<double>() > 0);
   CHECK(report.at("inference").at("images_per_second").get<double>() > 0);
-  double shares = 0;
-  for (const auto& [op, share] : report.at("ops").items())
-    shares += share.get<double>();
-  CHECK(shares == doctest::Approx(1));
+  CHECK(report.at("peak").at("f32_gflops_per_second").get<double>() > 0);
+  for (const char* part : {"train", "inference"}) {
+    CAPTURE(part);
+    CHECK(report.at(part).at("times_products").get<double>() > 0);
+    double shares = 0;
+    for (const nlohmann::json& op : report.at(part).at("ops"))
+      shares += op.at("share").get<double>();
+    CHECK(shares == doctest::Approx(1));
+  }
 }
