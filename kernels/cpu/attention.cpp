@@ -1,4 +1,4 @@
-#include <cassert>
+#include <array>
 
 #include "kernels/cpu/attention_bf16.h"
 #include "kernels/cpu/dropout_mask.h"
@@ -10,17 +10,17 @@
 namespace vitrail::cpu::VITRAIL_ISA {
 namespace {
 
-constexpr std::int64_t kForwardQueries = 48;  // rows of scores at a time: they stay in the first cache
-constexpr std::int64_t kBackwardQueries =
-    48;  // more, because dk and dv are read and written once for each block
+constexpr std::int64_t kQueries = 48;                    // about so many rows of scores at a time
+constexpr std::int64_t kMostQueries = kQueries * 3 / 2;  // what piece() may make of it
 constexpr std::int64_t kTaskWork =
-    4'000'000;  // multiplications; a smaller pair of sample and head shares its task
+    30'000'000;  // multiplications; smaller pairs of sample and head share a task
 constexpr std::int64_t kWantedTasks = 32;
 
 struct Sizes {
   std::int64_t batch, tokens, heads, head_dim;
   std::int64_t dim() const { return heads * head_dim; }
   std::int64_t pairs() const { return batch * heads; }
+  std::int64_t block() const { return piece(tokens, kQueries, 1); }  // queries of one
 };
 
 Sizes sizes_of(const Shape& qkv, std::int64_t heads) {
@@ -33,14 +33,21 @@ std::int64_t pairs_of_task(const Sizes& sizes) {
   return greater(1, smaller(kTaskWork / work, sizes.pairs() / kWantedTasks));
 }
 
-// Calls body(sample, head, worker) for each pair.
+// A sample and a head of it.
+struct Pair {
+  std::int64_t sample, head;
+};
+
+// Calls body(pair, next, worker) for each pair; `next` is the one that the same worker takes after it, or the
+// same once more where that is not known.
 template <class Body>
 void each_pair(Context& context, const Sizes& sizes, const Body& body) {
   const std::int64_t group = pairs_of_task(sizes);
+  const auto at = [&](std::int64_t number) { return Pair{number / sizes.heads, number % sizes.heads}; };
   context.pool().parallel_for(divided_up(sizes.pairs(), group), [&](std::int64_t index, int worker) {
     const std::int64_t end = smaller(sizes.pairs(), (index + 1) * group);
-    for (std::int64_t pair = index * group; pair < end; ++pair)
-      body(pair / sizes.heads, pair % sizes.heads, worker);
+    for (std::int64_t number = index * group; number < end; ++number)
+      body(at(number), at(smaller(number + 1, end - 1)), worker);
   });
 }
 
@@ -73,16 +80,28 @@ class Pieces {
 enum Part : int { kQuery, kKey, kValue };
 
 template <class T, class View>
-Rows<T> head_of(const View& qkv, const Sizes& sizes, std::int64_t sample, std::int64_t head, Part part) {
-  return {
-      static_cast<T*>(qkv.data) + (sample * sizes.tokens * 3 + part) * sizes.dim() + head * sizes.head_dim,
-      3 * sizes.dim()};
+Rows<T> head_of(const View& qkv, const Sizes& sizes, const Pair& pair, Part part) {
+  return {static_cast<T*>(qkv.data) + (pair.sample * sizes.tokens * 3 + part) * sizes.dim() +
+              pair.head * sizes.head_dim,
+          3 * sizes.dim()};
 }
 
 // Of y and dy, (batch, tokens, heads·head_dim).
 template <class T, class View>
-Rows<T> output_of(const View& y, const Sizes& sizes, std::int64_t sample, std::int64_t head) {
-  return {static_cast<T*>(y.data) + sample * sizes.tokens * sizes.dim() + head * sizes.head_dim, sizes.dim()};
+Rows<T> output_of(const View& y, const Sizes& sizes, const Pair& pair) {
+  return {static_cast<T*>(y.data) + pair.sample * sizes.tokens * sizes.dim() + pair.head * sizes.head_dim,
+          sizes.dim()};
+}
+
+// Asks for rows [first, first + count) that will be read soon. A head's rows lie too far apart for the
+// processor to guess the next one, and waiting for them would take as long as a third of the products.
+template <class T>
+void fetch_ahead(const Rows<const T>& rows, const Sizes& sizes, std::int64_t first, std::int64_t count) {
+  constexpr std::int64_t kLine = 64 / static_cast<std::int64_t>(sizeof(T));
+  for (std::int64_t row = first; row < first + count; ++row) {
+    for (std::int64_t i = 0; i < sizes.head_dim; i += kLine)
+      __builtin_prefetch(rows.at(row) + i, 0, 2);
+  }
 }
 
 // Columns and tokens rounded up to whole vectors.
@@ -152,9 +171,9 @@ T exponentiate(T* scores, std::int64_t tokens, T scale, T largest) {
 
 // One query's row of the mask.
 template <class T>
-void fill_mask(const DropoutMask<T>& dropout, const Sizes& sizes, std::int64_t sample, std::int64_t head,
-               std::int64_t query, T* mask) {
-  dropout.fill(mask, sample, (head * sizes.tokens + query) * sizes.tokens, sizes.tokens);
+void fill_mask(const DropoutMask<T>& dropout, const Sizes& sizes, const Pair& pair, std::int64_t query,
+               T* mask) {
+  dropout.fill(mask, pair.sample, (pair.head * sizes.tokens + query) * sizes.tokens, sizes.tokens);
 }
 
 template <class T>
@@ -162,8 +181,9 @@ struct ForwardPair {
   const Sizes& sizes;
   const Padded<T>& padded;
   const DropoutMask<T>& dropout;
-  std::int64_t sample, head;
+  Pair number;
   Rows<const T> query, keys_transposed, value;
+  Rows<const T> next_query, next_key, next_value;
   Rows<T> scores, y, y_memory;
   T* lse;
   T* mask;
@@ -173,7 +193,7 @@ template <class T>
 void drop_scores(const ForwardPair<T>& pair, std::int64_t first, std::int64_t count) {
   for (std::int64_t row = 0; row < count; ++row) {
     T* scores = pair.scores.at(row);
-    fill_mask(pair.dropout, pair.sizes, pair.sample, pair.head, first + row, pair.mask);
+    fill_mask(pair.dropout, pair.sizes, pair.number, first + row, pair.mask);
     each_vector<T>(pair.sizes.tokens, [&](std::int64_t i, const auto& access) {
       store<T>(scores + i, load(scores + i) * access.load(pair.mask + i));
     });
@@ -188,10 +208,12 @@ void forward_block(const ForwardPair<T>& pair, std::int64_t first, std::int64_t 
   multiply_small<T>(count, pair.padded.tokens, sizes.head_dim, {pair.query.at(first), pair.query.stride, 1},
                     pair.keys_transposed.data, pair.keys_transposed.stride, pair.scores.data,
                     pair.scores.stride, false);
+  for (const Rows<const T>& next : {pair.next_query, pair.next_key, pair.next_value})
+    fetch_ahead(next, sizes, first, count);
   // Step by step over all rows, not row by row: so the processor overlaps the rows' chains of dependent
   // operations.
-  T largest[kForwardQueries];
-  T share[kForwardQueries];
+  T largest[kMostQueries];
+  T share[kMostQueries];
   for (std::int64_t row = 0; row < count; ++row)
     largest[row] = largest_score(pair.scores.at(row), sizes.tokens);
   for (std::int64_t row = 0; row < count; ++row) {
@@ -220,28 +242,30 @@ void forward(Context& context, const AttentionForward& op) {
   const Padded<T> padded(sizes);
   const DropoutMask<T> dropout(op.dropout);
   const std::int64_t memory =
-      (sizes.head_dim + kForwardQueries + 1) * padded.tokens + (sizes.tokens + kForwardQueries) * padded.dim;
-  each_pair(context, sizes, [&](std::int64_t sample, std::int64_t head, int worker) {
+      (sizes.head_dim + sizes.block() + 1) * padded.tokens + (sizes.tokens + sizes.block()) * padded.dim;
+  each_pair(context, sizes, [&](const Pair& number, const Pair& next, int worker) {
     Pieces<T> pieces(context, worker, memory);
     const Rows<T> keys_transposed = pieces.take(sizes.head_dim, padded.tokens);
-    transpose(head_of<const T>(op.qkv, sizes, sample, head, kKey), sizes, keys_transposed);
-    const Rows<const T> value = head_of<const T>(op.qkv, sizes, sample, head, kValue);
+    transpose(head_of<const T>(op.qkv, sizes, number, kKey), sizes, keys_transposed);
+    const Rows<const T> value = head_of<const T>(op.qkv, sizes, number, kValue);
     const ForwardPair<T> pair{
         .sizes = sizes,
         .padded = padded,
         .dropout = dropout,
-        .sample = sample,
-        .head = head,
-        .query = head_of<const T>(op.qkv, sizes, sample, head, kQuery),
+        .number = number,
+        .query = head_of<const T>(op.qkv, sizes, number, kQuery),
         .keys_transposed = {keys_transposed.data, keys_transposed.stride},
         .value = whole_rows(value, sizes, sizes.tokens, pieces.take(sizes.tokens, padded.dim)),
-        .scores = pieces.take(kForwardQueries, padded.tokens),
-        .y = output_of<T>(op.y, sizes, sample, head),
-        .y_memory = pieces.take(kForwardQueries, padded.dim),
-        .lse = op.lse.as<T>() + (sample * sizes.heads + head) * sizes.tokens,
+        .next_query = head_of<const T>(op.qkv, sizes, next, kQuery),
+        .next_key = head_of<const T>(op.qkv, sizes, next, kKey),
+        .next_value = head_of<const T>(op.qkv, sizes, next, kValue),
+        .scores = pieces.take(sizes.block(), padded.tokens),
+        .y = output_of<T>(op.y, sizes, number),
+        .y_memory = pieces.take(sizes.block(), padded.dim),
+        .lse = op.lse.as<T>() + (number.sample * sizes.heads + number.head) * sizes.tokens,
         .mask = pieces.take(1, padded.tokens).data};
-    for (std::int64_t first = 0; first < sizes.tokens; first += kForwardQueries) {
-      forward_block(pair, first, smaller(kForwardQueries, sizes.tokens - first));
+    for (std::int64_t first = 0; first < sizes.tokens; first += sizes.block()) {
+      forward_block(pair, first, smaller(sizes.block(), sizes.tokens - first));
     }
   });
 }
@@ -251,11 +275,12 @@ struct BackwardPair {
   const Sizes& sizes;
   const Padded<T>& padded;
   const DropoutMask<T>& dropout;
-  std::int64_t sample, head;
+  Pair number;
   Rows<const T> query, key, dy, y;  // rows of whole vectors, but y
   Rows<const T> keys_transposed, values_transposed;
-  Rows<T> p, ds;       // (kBackwardQueries, tokens)
-  Rows<T> dq, dk, dv;  // rows of whole vectors
+  std::array<Rows<const T>, 5> next;  // what the next pair reads
+  Rows<T> p, ds;                      // (block, tokens)
+  Rows<T> dq, dk, dv;                 // rows of whole vectors
   const T* lse;
   T* mask;
 };
@@ -290,10 +315,12 @@ void backward_block(const BackwardPair<T>& pair, std::int64_t first, std::int64_
                     pair.keys_transposed.data, padded.tokens, pair.p.data, padded.tokens, false);
   multiply_small<T>(count, padded.tokens, sizes.head_dim, {pair.dy.at(first), pair.dy.stride, 1},
                     pair.values_transposed.data, padded.tokens, pair.ds.data, padded.tokens, false);
+  for (const Rows<const T>& next : pair.next)
+    fetch_ahead(next, sizes, first, count);
   for (std::int64_t row = 0; row < count; ++row) {
     const std::int64_t query = first + row;
     const T delta = dot(pair.dy.at(query), pair.y.at(query), sizes.head_dim);
-    if (pair.dropout.on()) fill_mask(pair.dropout, sizes, pair.sample, pair.head, query, pair.mask);
+    if (pair.dropout.on()) fill_mask(pair.dropout, sizes, pair.number, query, pair.mask);
     score_gradient_row(pair.p.at(row), pair.ds.at(row), sizes.tokens, scale, pair.lse[query], delta,
                        pair.dropout.on() ? pair.mask : nullptr);
   }
@@ -307,43 +334,48 @@ void backward_block(const BackwardPair<T>& pair, std::int64_t first, std::int64_
 
 template <class T>
 void backward_pair(const AttentionBackward& op, const Sizes& sizes, const Padded<T>& padded,
-                   const DropoutMask<T>& dropout, std::int64_t sample, std::int64_t head, Pieces<T> pieces) {
+                   const DropoutMask<T>& dropout, const Pair& number, const Pair& following,
+                   Pieces<T> pieces) {
   const auto transposed = [&](Part part) {
     const Rows<T> to = pieces.take(sizes.head_dim, padded.tokens);
-    transpose(head_of<const T>(op.qkv, sizes, sample, head, part), sizes, to);
+    transpose(head_of<const T>(op.qkv, sizes, number, part), sizes, to);
     return Rows<const T>{to.data, to.stride};
   };
   const auto whole = [&](const Rows<const T>& from) {
     return whole_rows(from, sizes, sizes.tokens, pieces.take(sizes.tokens, padded.dim));
   };
   const auto gradient = [&](Part part) {
-    return writable_rows(head_of<T>(op.dqkv, sizes, sample, head, part), sizes,
+    return writable_rows(head_of<T>(op.dqkv, sizes, number, part), sizes,
                          pieces.take(sizes.tokens, padded.dim));
   };
-  const BackwardPair<T> pair{.sizes = sizes,
-                             .padded = padded,
-                             .dropout = dropout,
-                             .sample = sample,
-                             .head = head,
-                             .query = whole(head_of<const T>(op.qkv, sizes, sample, head, kQuery)),
-                             .key = whole(head_of<const T>(op.qkv, sizes, sample, head, kKey)),
-                             .dy = whole(output_of<const T>(op.dy, sizes, sample, head)),
-                             .y = output_of<const T>(op.y, sizes, sample, head),
-                             .keys_transposed = transposed(kKey),
-                             .values_transposed = transposed(kValue),
-                             .p = pieces.take(kBackwardQueries, padded.tokens),
-                             .ds = pieces.take(kBackwardQueries, padded.tokens),
-                             .dq = gradient(kQuery),
-                             .dk = gradient(kKey),
-                             .dv = gradient(kValue),
-                             .lse = op.lse.as<T>() + (sample * sizes.heads + head) * sizes.tokens,
-                             .mask = pieces.take(1, padded.tokens).data};
-  for (std::int64_t first = 0; first < sizes.tokens; first += kBackwardQueries) {
-    backward_block(pair, first, smaller(kBackwardQueries, sizes.tokens - first));
+  const BackwardPair<T> pair{
+      .sizes = sizes,
+      .padded = padded,
+      .dropout = dropout,
+      .number = number,
+      .query = whole(head_of<const T>(op.qkv, sizes, number, kQuery)),
+      .key = whole(head_of<const T>(op.qkv, sizes, number, kKey)),
+      .dy = whole(output_of<const T>(op.dy, sizes, number)),
+      .y = output_of<const T>(op.y, sizes, number),
+      .keys_transposed = transposed(kKey),
+      .values_transposed = transposed(kValue),
+      .next = {head_of<const T>(op.qkv, sizes, following, kQuery),
+               head_of<const T>(op.qkv, sizes, following, kKey),
+               head_of<const T>(op.qkv, sizes, following, kValue),
+               output_of<const T>(op.dy, sizes, following), output_of<const T>(op.y, sizes, following)},
+      .p = pieces.take(sizes.block(), padded.tokens),
+      .ds = pieces.take(sizes.block(), padded.tokens),
+      .dq = gradient(kQuery),
+      .dk = gradient(kKey),
+      .dv = gradient(kValue),
+      .lse = op.lse.as<T>() + (number.sample * sizes.heads + number.head) * sizes.tokens,
+      .mask = pieces.take(1, padded.tokens).data};
+  for (std::int64_t first = 0; first < sizes.tokens; first += sizes.block()) {
+    backward_block(pair, first, smaller(sizes.block(), sizes.tokens - first));
   }
-  copy_back(pair.dq, head_of<T>(op.dqkv, sizes, sample, head, kQuery), sizes.tokens, sizes);
-  copy_back(pair.dk, head_of<T>(op.dqkv, sizes, sample, head, kKey), sizes.tokens, sizes);
-  copy_back(pair.dv, head_of<T>(op.dqkv, sizes, sample, head, kValue), sizes.tokens, sizes);
+  copy_back(pair.dq, head_of<T>(op.dqkv, sizes, number, kQuery), sizes.tokens, sizes);
+  copy_back(pair.dk, head_of<T>(op.dqkv, sizes, number, kKey), sizes.tokens, sizes);
+  copy_back(pair.dv, head_of<T>(op.dqkv, sizes, number, kValue), sizes.tokens, sizes);
 }
 
 template <class T>
@@ -352,9 +384,9 @@ void backward(Context& context, const AttentionBackward& op) {
   const Padded<T> padded(sizes);
   const DropoutMask<T> dropout(op.dropout);
   const std::int64_t memory =
-      (2 * sizes.head_dim + 2 * kBackwardQueries + 1) * padded.tokens + 6 * sizes.tokens * padded.dim;
-  each_pair(context, sizes, [&](std::int64_t sample, std::int64_t head, int worker) {
-    backward_pair(op, sizes, padded, dropout, sample, head, Pieces<T>(context, worker, memory));
+      (2 * sizes.head_dim + 2 * sizes.block() + 1) * padded.tokens + 6 * sizes.tokens * padded.dim;
+  each_pair(context, sizes, [&](const Pair& number, const Pair& next, int worker) {
+    backward_pair(op, sizes, padded, dropout, number, next, Pieces<T>(context, worker, memory));
   });
 }
 
