@@ -1,4 +1,6 @@
-"""Medians and ratios of the JSON lines that compare_torch.sh gathered: report.py FILE."""
+"""Tables, in Markdown, of the lines of JSON that compare.py gathered: medians over the rounds, and ratios.
+
+report.py FILE"""
 import collections
 import json
 import pathlib
@@ -6,23 +8,64 @@ import platform
 import statistics
 import sys
 
-runs = collections.defaultdict(lambda: collections.defaultdict(list))
-shares = {}
-for line in pathlib.Path(sys.argv[1]).read_text().splitlines():
-    run = json.loads(line)
-    runs[run["model"], run["batch"]][run["engine"]].append(run)
-    if "share" in run:
-        shares[run["model"]] = run["share"]
-cpu = next((l.split(":")[1].strip() for l in open("/proc/cpuinfo") if l.startswith("model name")), platform.processor())
-print(f"{cpu}\n\n| model, batch | Vitrail images/s | GF/s | PyTorch images/s | ratio | peak MiB, Vitrail and PyTorch |\n|---|---|---|---|---|---|")
-for (model, batch), engines in runs.items():
-    ours = engines.pop("vitrail")
-    (peer, theirs), = engines.items()
-    speed = lambda rs: statistics.median(r["images_per_second"] for r in rs)
-    print(f"| {model}, {batch} | {speed(ours):.1f} | {statistics.median(r['gflops'] for r in ours):.0f} | "
-          f"{speed(theirs):.1f} | {speed(ours) / speed(theirs):.2f} | {max(r['peak_rss_mib'] for r in ours)}, "
-          f"{max(r['peak_rss_mib'] for r in theirs)} |")
-print(f"\nPeer: {peer}. Share of the step by op:")
-for model, share in shares.items():
-    top = sorted(share.items(), key=lambda item: -item[1])[:8]
-    print(f"  {model}: " + ", ".join(f"{op} {100 * part:.0f} %" for op, part in top))
+
+def processor():
+    with open("/proc/cpuinfo") as lines:
+        return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+
+
+def gather(path):
+    runs = collections.defaultdict(lambda: collections.defaultdict(list))
+    for line in pathlib.Path(path).read_text().splitlines():
+        run = json.loads(line)
+        runs[run["what"], run["model"], run["batch"]][run["engine"], run["dtype"]].append(run)
+    return runs
+
+
+def median(runs, key):
+    return statistics.median(run[key] for run in runs)
+
+
+def ratio(engines, dtypes):
+    """Our best over the best of the peers, in these dtypes."""
+    speed = {key: median(runs, "images_per_second") for key, runs in engines.items() if key[1] in dtypes}
+    ours = [value for (engine, _), value in speed.items() if engine == "vitrail"]
+    theirs = [value for (engine, _), value in speed.items() if engine != "vitrail"]
+    return f"{max(ours) / max(theirs):.2f}" if ours and theirs else "–"
+
+
+def table(cases, title):
+    columns = sorted({key for engines in cases.values() for key in engines},
+                     key=lambda key: (["vitrail", "eager", "compile", "onnxruntime"].index(key[0]), key[1] == "int8", key[1] == "bf16"))
+    dtypes = [dtype for dtype in ("f32", "bf16", "int8") if any(key[1] == dtype for key in columns)]
+    heads = [title] + [" ".join(key) for key in columns] + [f"ratio {dtype}" for dtype in dtypes] + ["best to best", "peak MiB"]
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    for (_, model, batch), engines in cases.items():
+        cells = [f"{model}, {batch}"]
+        cells += [f"{median(engines[key], 'images_per_second'):.2f}" if key in engines else "–" for key in columns]
+        cells += [ratio(engines, {dtype}) for dtype in dtypes] + [ratio(engines, set(dtypes))]
+        peaks = [f"{' '.join(key)} {max(run['peak_mib'] for run in engines[key])}" for key in
+                 (("vitrail", "f32"), ("vitrail", "bf16"), ("eager", "f32"), ("eager", "bf16")) if key in engines]
+        lines.append("| " + " | ".join(cells + [", ".join(peaks)]) + " |")
+    return lines
+
+
+def tables(path):
+    runs = gather(path)
+    versions = sorted({run["version"] for engines in runs.values() for rs in engines.values() for run in rs} - {"vitrail"})
+    rounds = max(len(rs) for engines in runs.values() for rs in engines.values())
+    lines = [f"{processor()}; {', '.join(versions)}; images a second, medians of {rounds} rounds in turn.", ""]
+    for what, title in (("train", "training: model, batch"), ("infer", "inference: model, batch")):
+        cases = {key: engines for key, engines in runs.items() if key[0] == what}
+        if cases:
+            lines += table(cases, title) + [""]
+    for (what, model, _), engines in runs.items():
+        for (engine, dtype), rs in engines.items():
+            if engine == "vitrail":
+                lines.append(f"{what} {model} {dtype}: {median(rs, 'gflops'):.0f} GF/s in matrix products, "
+                             f"{median(rs, 'times_products'):.2f} times the products alone")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(tables(sys.argv[1]))

@@ -22,13 +22,18 @@ constexpr const char* kExamples =
 struct BenchOptions {
   std::string model = "vit_tiny_patch16_224";
   std::vector<std::string> settings;
+  std::string only;  // "train", "infer", or both
   bool json = false;
+
+  bool trains() const { return only != "infer"; }
+  bool infers() const { return only != "train"; }
 };
 
 struct BenchResult {
   Profile training, inference;
   DevicePeak peak;
   MemoryPlan memory;
+  std::size_t peak_resident = 0;  // of the process, before products are timed alone
   std::int64_t parameters = 0;
 };
 
@@ -73,6 +78,7 @@ void time_inference(Console& console, Backend& backend, const RunConfig& config,
   const VitConfig& model = config.train.model;
   const ParamSet params(backend, model, config.train.dtype);
   init_params(backend, model, params, config.train.seed);
+  result.parameters = params.parameters();
   Classifier classifier(backend, model, params, config.train.batch);
   const std::vector<float> images(
       static_cast<std::size_t>(config.train.batch * model.in_chans * model.img_size * model.img_size), 0.5f);
@@ -111,18 +117,14 @@ nlohmann::ordered_json profile_json(const BenchResult& result, const Profile& pr
 }
 
 nlohmann::ordered_json to_json(const BenchResult& result, const RunConfig& config, const BackendInfo& info) {
-  return {
-      {"model", config.train.model.name},
-      {"batch", config.train.batch},
-      {"steps", result.training.seconds.size()},
-      {"dtype", name_of(config.train.dtype)},
-      {"device", device_json(info)},
-      {"peak", peak_json(result.peak)},
-      {"parameters", result.parameters},
-      {"train", profile_json(result, result.training, config.train)},
-      {"inference", profile_json(result, result.inference, config.train)},
-      {"memory",
-       {{"planned_bytes", result.memory.total()}, {"peak_resident_bytes", memory_state().peak_resident}}}};
+  nlohmann::ordered_json json = {{"model", config.train.model.name}, {"batch", config.train.batch},
+                                 {"steps", config.train.steps},      {"dtype", name_of(config.train.dtype)},
+                                 {"device", device_json(info)},      {"peak", peak_json(result.peak)},
+                                 {"parameters", result.parameters}};
+  if (result.training.ran()) json["train"] = profile_json(result, result.training, config.train);
+  if (result.inference.ran()) json["inference"] = profile_json(result, result.inference, config.train);
+  json["memory"] = {{"planned_bytes", result.memory.total()}, {"peak_resident_bytes", result.peak_resident}};
+  return json;
 }
 
 std::string rates_text(const Rates& rate, const Profile& profile) {
@@ -138,14 +140,17 @@ void show(Console& console, const BenchResult& result, const RunConfig& config, 
   console.row("Peak", peak_text(result.peak, train.dtype));
   console.row("Model", fmt::format("{}  {} parameters  batch {}  {}  medians of {} steps", train.model.name,
                                    parameters_text(result.parameters), train.batch, name_of(train.dtype),
-                                   result.training.seconds.size()));
-  console.row("Training", rates_text(rates(result.training, train, 3), result.training));
-  show_rows(console, "", op_rows(result.training, train.dtype, result.peak));
-  console.row("Inference", rates_text(rates(result.inference, train, 1), result.inference));
-  show_rows(console, "", op_rows(result.inference, train.dtype, result.peak));
-  console.row("Memory",
-              fmt::format("{} planned for training  {} peak of the process",
-                          bytes_text(result.memory.total()), bytes_text(memory_state().peak_resident)));
+                                   train.steps));
+  if (result.training.ran()) {
+    console.row("Training", rates_text(rates(result.training, train, 3), result.training));
+    show_rows(console, op_rows(result.training, train.dtype, result.peak));
+  }
+  if (result.inference.ran()) {
+    console.row("Inference", rates_text(rates(result.inference, train, 1), result.inference));
+    show_rows(console, op_rows(result.inference, train.dtype, result.peak));
+  }
+  console.row("Memory", fmt::format("{} planned for training  {} peak of the process",
+                                    bytes_text(result.memory.total()), bytes_text(result.peak_resident)));
 }
 
 ExitCode bench(Console& console, const BenchOptions& options) {
@@ -160,8 +165,9 @@ ExitCode bench(Console& console, const BenchOptions& options) {
   const std::unique_ptr<Backend> backend = open_device(config);
   BenchResult result;
   result.peak = backend->measure_peak();
-  time_training(console, *backend, config, result);
-  time_inference(console, *backend, config, result);
+  if (options.trains()) time_training(console, *backend, config, result);
+  if (options.infers()) time_inference(console, *backend, config, result);
+  result.peak_resident = memory_state().peak_resident;
   for (Profile* profile : {&result.training, &result.inference})
     profile->products = time_products(*backend, config.train.dtype, profile->ops);
   if (options.json) {
@@ -179,6 +185,8 @@ void add_bench(CLI::App& program, Console& console, Action& action) {
   auto options = std::make_shared<BenchOptions>();
   command->add_option("model", options->model, "a timm name; default " + options->model);
   command->add_option("settings", options->settings, "KEY=VALUE, see below");
+  command->add_option("--only", options->only, "train or infer; both otherwise")
+      ->check(CLI::IsMember({"train", "infer"}));
   command->add_flag("--json", options->json, "one JSON document on standard output, and nothing else there");
   command->footer(kExamples);
   command->callback(

@@ -99,8 +99,8 @@ std::string peak_text(const DevicePeak& peak, DType dtype) {
   return fmt::format("{}  {:.1f} GB/s of memory", arithmetic, peak.memory_bytes / 1e9);
 }
 
-void show_rows(Console& console, const std::string& label, const std::vector<OpRow>& rows) {
-  console.row(label, "  share      time calls         rate  peak  op");
+void show_rows(Console& console, const std::vector<OpRow>& rows) {
+  console.row("", "  share      time calls         rate  peak  op");
   OpRow small{.op = "others"};
   for (const OpRow& row : rows) {
     if (row.share >= kLeastShare) {

@@ -19,6 +19,8 @@ struct Profile {
   std::vector<double> seconds;        // of each repetition
   std::map<std::string, OpTime> ops;  // of all of them
   ProductsTime products;              // of all of them, with the products alone
+
+  bool ran() const { return !seconds.empty(); }
 };
 
 // Averages of one repetition.
@@ -39,6 +41,6 @@ double times_products(const Profile& profile);
 nlohmann::ordered_json rows_json(const std::vector<OpRow>& rows);
 nlohmann::ordered_json peak_json(const DevicePeak& peak);
 std::string peak_text(const DevicePeak& peak, DType dtype);
-void show_rows(Console& console, const std::string& label, const std::vector<OpRow>& rows);
+void show_rows(Console& console, const std::vector<OpRow>& rows);
 
 }  // namespace vitrail::app

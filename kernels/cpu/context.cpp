@@ -1,20 +1,15 @@
 #include "kernels/cpu/context.h"
 
-#include <new>
+#include "kernels/cpu/pages.h"
 
 namespace vitrail::cpu {
-namespace {
-
-constexpr std::align_val_t kAlignment{64};
-
-}  // namespace
 
 Context::Context(int threads, const Products& products)
     : pool_(threads), products_(products), blocks_(static_cast<std::size_t>(threads) + 1) {}
 
 Context::~Context() {
   for (Block& block : blocks_)
-    ::operator delete(block.data, kAlignment);
+    free_pages(block.data);
 }
 
 std::byte* Context::scratch(int worker, std::size_t bytes) {
@@ -27,9 +22,9 @@ std::byte* Context::shared_scratch(std::size_t bytes) {
 
 std::byte* Context::grown(Block& block, std::size_t bytes) {
   if (block.size >= bytes) return block.data;
-  ::operator delete(block.data, kAlignment);
+  free_pages(block.data);
   block = {};
-  block.data = static_cast<std::byte*>(::operator new(bytes, kAlignment));
+  block.data = allocate_pages(bytes);
   block.size = bytes;
   return block.data;
 }

@@ -4,7 +4,6 @@
 
 #include <cstring>
 #include <fstream>
-#include <new>
 #include <string>
 #include <vector>
 
@@ -12,6 +11,7 @@
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/measure_peak.h"
 #include "kernels/cpu/ops.h"
+#include "kernels/cpu/pages.h"
 #include "kernels/error.h"
 
 #ifdef VITRAIL_HAVE_AVX512
@@ -37,8 +37,6 @@ extern const OpTable kOpTable;
 
 namespace vitrail::cpu {
 namespace {
-
-constexpr std::align_val_t kPage{4096};
 
 // The first line of /proc/cpuinfo with this key, without the key; empty when there is none.
 std::string cpuinfo(const std::string& key) {
@@ -205,11 +203,11 @@ class CpuBackend final : public Backend {
   }
 
   std::byte* allocate(std::size_t bytes) override {
-    auto* data = static_cast<std::byte*>(::operator new(bytes, kPage));
+    std::byte* data = allocate_pages(bytes);
     std::memset(data, 0, bytes);
     return data;
   }
-  void deallocate(std::byte* data, std::size_t) noexcept override { ::operator delete(data, kPage); }
+  void deallocate(std::byte* data, std::size_t) noexcept override { free_pages(data); }
 
   template <class Op>
   void dispatch(const Op& op) {
