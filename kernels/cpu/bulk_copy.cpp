@@ -34,6 +34,32 @@ void copy_past_caches(std::byte* to, const std::byte* from, std::size_t bytes) {
 #endif
 }
 
+void zero_past_caches(std::byte* to, std::size_t bytes) {
+#if defined(__SSE2__)
+  const std::size_t head = std::min(bytes, (kLine - reinterpret_cast<std::uintptr_t>(to) % kLine) % kLine);
+  std::memset(to, 0, head);
+  std::size_t at = head;
+  for (; at + kLine <= bytes; at += kLine) {
+    for (std::size_t part = at; part < at + kLine; part += sizeof(__m128i))
+      _mm_stream_si128(reinterpret_cast<__m128i*>(to + part), _mm_setzero_si128());
+  }
+  std::memset(to + at, 0, bytes - at);
+  _mm_sfence();
+#else
+  std::memset(to, 0, bytes);
+#endif
+}
+
+// Calls body(begin, bytes) for the pieces of a range.
+template <class Body>
+void each_piece(ThreadPool& pool, std::size_t bytes, const Body& body) {
+  const auto tasks = static_cast<std::int64_t>((bytes + kPiece - 1) / kPiece);
+  pool.parallel_for(tasks, [&](std::int64_t task, int) {
+    const std::size_t begin = static_cast<std::size_t>(task) * kPiece;
+    body(begin, std::min(kPiece, bytes - begin));
+  });
+}
+
 }  // namespace
 
 void bulk_copy(ThreadPool& pool, void* to, const void* from, std::size_t bytes) {
@@ -41,11 +67,18 @@ void bulk_copy(ThreadPool& pool, void* to, const void* from, std::size_t bytes) 
     if (bytes > 0) std::memcpy(to, from, bytes);
     return;
   }
-  const auto tasks = static_cast<std::int64_t>((bytes + kPiece - 1) / kPiece);
-  pool.parallel_for(tasks, [&](std::int64_t task, int) {
-    const std::size_t begin = static_cast<std::size_t>(task) * kPiece;
-    copy_past_caches(static_cast<std::byte*>(to) + begin, static_cast<const std::byte*>(from) + begin,
-                     std::min(kPiece, bytes - begin));
+  each_piece(pool, bytes, [&](std::size_t begin, std::size_t count) {
+    copy_past_caches(static_cast<std::byte*>(to) + begin, static_cast<const std::byte*>(from) + begin, count);
+  });
+}
+
+void bulk_zero(ThreadPool& pool, void* to, std::size_t bytes) {
+  if (bytes < 2 * kPiece) {
+    if (bytes > 0) std::memset(to, 0, bytes);
+    return;
+  }
+  each_piece(pool, bytes, [&](std::size_t begin, std::size_t count) {
+    zero_past_caches(static_cast<std::byte*>(to) + begin, count);
   });
 }
 

@@ -1,6 +1,6 @@
 #pragma once
-// Copies of many megabytes: by all threads, past the caches, which the copy would only empty of what the next
-// op needs.
+// Copies of many megabytes, and as many zeros: by all threads, past the caches, which they would only empty
+// of what the next op needs.
 
 #include <cstddef>
 
@@ -10,5 +10,6 @@ namespace vitrail::cpu {
 
 // The two ranges do not overlap.
 void bulk_copy(ThreadPool& pool, void* to, const void* from, std::size_t bytes);
+void bulk_zero(ThreadPool& pool, void* to, std::size_t bytes);
 
 }  // namespace vitrail::cpu

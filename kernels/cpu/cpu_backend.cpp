@@ -178,7 +178,7 @@ class CpuBackend final : public Backend {
             .threads = context_.threads()};
   }
 
-  void zero(Out view) override { std::memset(view.data, 0, bytes_of(view)); }
+  void zero(Out view) override { bulk_zero(context_.pool(), view.data, bytes_of(view)); }
   void copy(Out to, In from) override {
     require_bytes("copy", to, bytes_of(from));
     std::memmove(to.data, from.data, bytes_of(from));

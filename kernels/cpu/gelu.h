@@ -20,8 +20,8 @@ inline NormalTail<float> normal_tail(const Vec<float>& x) {
   constexpr float kFit[] = {0.10772209305873241f, 0.10751860326277085f, 0.10198036699902009f,
                             0.0714060625610284f,  0.10927720642906227f, -0.07121391694036064f,
                             0.1714446873456438f,  -0.1272421198552723f, 0.029107028211283813f};
-  const Vec<float> t = x < 0.0f ? -x : x;
-  const Vec<float> w = 1.0f / (0.27f * t + 1.0f);
+  const Vec<float> t = larger<float>(x, -x);
+  const Vec<float> w = inverse_of(0.27f * t + 1.0f);
   Vec<float> q = w * kFit[8] + kFit[7];
   for (int power = 6; power >= 0; --power)
     q = q * w + kFit[power];
@@ -40,7 +40,7 @@ inline NormalTail<double> normal_tail(const Vec<double>& x) {
 
 template <class T>
 inline Vec<T> logistic(const Vec<T>& x) {
-  return T{1} / (exp_of(-x) + T{1});
+  return inverse_of(exp_of(-x) + T{1});
 }
 
 // Each kind has y = gelu(x) and slope = gelu'(x).

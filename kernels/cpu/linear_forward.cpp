@@ -17,7 +17,7 @@ Weight<C> forward_weight(Context& context, const Sizes& sizes, In weight) {
         context.shared_scratch(static_cast<std::size_t>(words) * sizeof(std::uint32_t)));
     pack(context, result, sizes.out, memory);
   } else if (sizes.rows() >= kRowsForTransposition) {
-    const std::int64_t stride = rounded_up(sizes.out, kLanes<C>);
+    const std::int64_t stride = spread_stride<C>(sizes.out);
     C* to =
         reinterpret_cast<C*>(context.shared_scratch(static_cast<std::size_t>(sizes.in * stride) * sizeof(C)));
     const Tiles tiles{sizes.out, sizes.in, 16 * kLanes<C>, 4 * kLanes<C>};

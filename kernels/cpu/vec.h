@@ -7,6 +7,10 @@
 #include <cstring>
 #include <utility>
 
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
 namespace vitrail::cpu::VITRAIL_ISA {
 
 #if defined(__AVX512F__)
@@ -96,6 +100,38 @@ template <class T>
 inline Vec<T> larger(const Vec<T>& a, const Vec<T>& b) {
   return a > b ? a : b;
 }
+template <class T>
+inline Vec<T> lesser(const Vec<T>& a, const Vec<T>& b) {
+  return a < b ? a : b;
+}
+
+#if defined(__AVX512F__)
+// One instruction, where g++ 12 makes two of a comparison.
+template <>
+inline Vec<float> larger<float>(const Vec<float>& a, const Vec<float>& b) {
+  return reinterpret_cast<Vec<float>>(
+      _mm512_max_ps(reinterpret_cast<__m512>(a), reinterpret_cast<__m512>(b)));
+}
+template <>
+inline Vec<float> lesser<float>(const Vec<float>& a, const Vec<float>& b) {
+  return reinterpret_cast<Vec<float>>(
+      _mm512_min_ps(reinterpret_cast<__m512>(a), reinterpret_cast<__m512>(b)));
+}
+#endif
+
+// 1 / x to a unit in the last place, for x between 2^-100 and 2^100.
+inline Vec<float> inverse_of(const Vec<float>& x) {
+#if defined(__AVX512F__)
+  // 14 bits and one step of Newton's: half the time of a division.
+  const Vec<float> guess = reinterpret_cast<Vec<float>>(_mm512_rcp14_ps(reinterpret_cast<__m512>(x)));
+  return guess + guess * (1.0f - x * guess);
+#else
+  return 1.0f / x;
+#endif
+}
+inline Vec<double> inverse_of(const Vec<double>& x) {
+  return 1.0 / x;
+}
 
 // The lanes in another order: lane i takes that of number i xor kDistance.
 template <int kDistance, class T, int... kLane>
@@ -129,19 +165,16 @@ inline T max_of(const Vec<T>& value) {
 // ln 2 / 2: exp(x) = 2^n · exp(r), exp(r) by its power series.
 inline Vec<float> exp_of(Vec<float> x) {
   constexpr float kRounder = 0x1.8p23f;  // added and taken away again, it rounds to a whole number
-  x = larger<float>(x, splat(-87.3f));
-  x = x < splat(88.0f) ? x : splat(88.0f);
+  x = lesser<float>(larger<float>(x, splat(-87.3f)), splat(88.0f));
   const Vec<float> shifted = x * 1.44269504088896341f + kRounder;
   const Vec<float> n = shifted - kRounder;
   const Vec<float> r =
       (x - n * 0x1.62e4p-1f) - n * 1.42860682e-6f;  // ln 2 in two pieces, the first exact times n
-  Vec<float> p = r * (1.0f / 5040) + 1.0f / 720;
-  p = p * r + 1.0f / 120;
-  p = p * r + 1.0f / 24;
-  p = p * r + 1.0f / 6;
-  p = p * r + 0.5f;
-  p = p * r + 1.0f;
-  p = p * r + 1.0f;
+  // In pairs: a chain of seven multiplications would leave the multipliers waiting.
+  const Vec<float> r2 = r * r;
+  Vec<float> p = (r * (1.0f / 5040) + 1.0f / 720) * r2 + (r * (1.0f / 120) + 1.0f / 24);
+  p = p * r2 + (r * (1.0f / 6) + 0.5f);
+  p = (p * r2 + r) + 1.0f;
   return reinterpret_cast<Vec<float>>(reinterpret_cast<IntVec>(p) +
                                       (reinterpret_cast<IntVec>(shifted) << 23));
 }

@@ -24,6 +24,9 @@ TEST_CASE("bulk copies of any size and alignment: every byte, and none beside th
         std::copy_n(from.begin() + 7, bytes, expected.begin() + static_cast<std::ptrdiff_t>(shift));
         bulk_copy(pool, to.data() + shift, from.data() + 7, bytes);
         CHECK((to == expected));
+        std::fill_n(expected.begin() + static_cast<std::ptrdiff_t>(shift), bytes, std::byte{0});
+        bulk_zero(pool, to.data() + shift, bytes);
+        CHECK((to == expected));
       }
     }
   }
