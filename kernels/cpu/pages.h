@@ -1,7 +1,7 @@
 #pragma once
 // Memory for tensors and scratch: whole pages, large ones where the system has them. Rows of a tensor lie
-// kilobytes apart, so products touch a page for every few cache lines: with pages of 2 MiB the processor finds
-// them without walking the page tables (matrix products of ViT-B gain 3 to 4 %).
+// kilobytes apart, so products touch a page for every few cache lines: with pages of 2 MiB the processor
+// finds them without walking the page tables (matrix products of ViT-B gain 3 to 4 %).
 
 #include <cstddef>
 
