@@ -1,5 +1,5 @@
 """Times one PyTorch training step: torch_step.py MODEL BATCH STEPS [cpu|cuda] [eager|compile] [fp32|bf16]. The peer of
-bench/train_step.cpp: forward, cross-entropy, backward, clip to norm 1, fused AdamW; in bf16 by autocast, the weights in
+`vitrail bench`: forward, cross-entropy, backward, clip to norm 1, fused AdamW; in bf16 by autocast, the weights in
 fp32. One JSON line."""
 import json
 import resource
