@@ -1,6 +1,7 @@
 #include "engine/attention_half.h"
 
 #include "engine/drop_path.h"
+#include "kernels/check.h"
 
 namespace vitrail {
 namespace {
@@ -17,48 +18,67 @@ Dropout proj_drop(const VitConfig& config, std::int64_t block, const Draws& draw
   return draws.dropout(config.proj_drop_rate, Purpose::proj_drop, block);
 }
 
-}  // namespace
-
-AttentionHalf plan_attention_half(Arena& arena, const VitConfig& config, std::int64_t batch,
-                                  std::int64_t kept, bool training) {
-  const std::int64_t tokens = config.tokens(), dim = config.embed_dim;
-  AttentionHalf half;
-  half.norm = arena.take({batch, tokens, dim});
-  half.mean = arena.take({batch, tokens});
-  half.rstd = arena.take({batch, tokens});
-  half.qkv = arena.take({batch, tokens, 3 * dim});
-  half.attended = half.attended_kept = arena.take({batch, tokens, dim});
-  half.lse = arena.take({batch, config.num_heads, tokens});
-  if (kept < tokens) {
-    half.attended_kept = arena.take({batch, kept, dim});
-    half.residual_kept = arena.take({batch, kept, dim});
-  }
-  if (training && config.layer_scale) half.branch = arena.take({batch, kept, dim});
-  half.y = arena.take({batch, kept, dim});
-  return half;
-}
-
-AttentionScratch plan_attention_scratch(Arena& arena, const VitConfig& config, std::int64_t batch,
-                                        std::int64_t kept) {
-  const std::int64_t tokens = config.tokens(), dim = config.embed_dim;
-  AttentionScratch scratch;
-  scratch.dbranch = arena.take({batch, tokens, dim});
-  scratch.dattended = arena.take({batch, tokens, dim});
-  scratch.dattended_kept = arena.take({batch, kept, dim});
-  scratch.dqkv = arena.take({batch, tokens, 3 * dim});
-  scratch.dnorm = arena.take({batch, tokens, dim});
-  return scratch;
-}
-
-void attention_half_forward(Backend& backend, const VitConfig& config, const BlockParams& params,
-                            const AttentionHalf& half, In x, std::int64_t block, const Draws& draws) {
+void normalise(Backend& backend, const VitConfig& config, const NormParams& params, const AttentionHalf& half,
+               In x) {
   backend.run(LayerNormForward{.y = half.norm,
                                .mean = half.mean,
                                .rstd = half.rstd,
                                .x = x,
-                               .weight = params.norm1.weight,
-                               .bias = params.norm1.bias,
+                               .weight = params.weight,
+                               .bias = params.bias,
                                .eps = config.norm_eps});
+}
+
+}  // namespace
+
+AttentionHalf plan_attention_half(Arena& arena, const VitConfig& config, DType dtype, std::int64_t batch,
+                                  std::int64_t kept, const AttentionScratch* scratch) {
+  const std::int64_t tokens = config.tokens(), dim = config.embed_dim;
+  const DType wide = statistics_dtype(dtype);
+  AttentionHalf half;
+  half.norm_again = scratch != nullptr;
+  half.norm = scratch ? scratch->norm : arena.take(dtype, {batch, tokens, dim});
+  half.mean = arena.take(wide, {batch, tokens});
+  half.rstd = arena.take(wide, {batch, tokens});
+  half.qkv = arena.take(dtype, {batch, tokens, 3 * dim});
+  half.attended = half.attended_kept = arena.take(dtype, {batch, tokens, dim});
+  half.lse = arena.take(wide, {batch, config.num_heads, tokens});
+  if (kept < tokens) {
+    half.attended_kept = arena.take(dtype, {batch, kept, dim});
+    half.residual_kept = arena.take(wide, {batch, kept, dim});
+  }
+  if (config.layer_scale) half.branch = arena.take(dtype, {batch, kept, dim});
+  return half;
+}
+
+AttentionScratch plan_attention_scratch(Arena& arena, const VitConfig& config, DType dtype,
+                                        std::int64_t batch, std::int64_t kept) {
+  const std::int64_t tokens = config.tokens(), dim = config.embed_dim;
+  AttentionScratch scratch;
+  scratch.dbranch = scratch.norm = arena.take(dtype, {batch, tokens, dim});
+  scratch.dattended = scratch.dnorm = arena.take(dtype, {batch, tokens, dim});
+  if (kept < tokens) scratch.dattended_kept = arena.take(dtype, {batch, kept, dim});
+  scratch.dqkv = arena.take(dtype, {batch, tokens, 3 * dim});
+  return scratch;
+}
+
+AttentionHalf plan_attention_inference(Arena& arena, const VitConfig& config, DType dtype, std::int64_t batch,
+                                       std::int64_t kept) {
+  const std::int64_t tokens = config.tokens(), dim = config.embed_dim;
+  const DType wide = statistics_dtype(dtype);
+  AttentionHalf half;
+  half.norm = half.attended = half.attended_kept = arena.take(dtype, {batch, tokens, dim});
+  half.mean = arena.take(wide, {batch, tokens});
+  half.rstd = arena.take(wide, {batch, tokens});
+  half.qkv = arena.take(dtype, {batch, tokens, 3 * dim});
+  half.lse = arena.take(wide, {batch, config.num_heads, tokens});
+  if (kept < tokens) half.attended_kept = arena.take(dtype, {batch, kept, dim});
+  return half;
+}
+
+void attention_half_forward(Backend& backend, const VitConfig& config, const BlockParams& params,
+                            const AttentionHalf& half, In x, std::int64_t block, const Draws& draws) {
+  normalise(backend, config, params.norm1, half, x);
   backend.run(
       LinearForward{.y = half.qkv, .x = half.norm, .weight = params.qkv.weight, .bias = params.qkv.bias});
   backend.run(AttentionForward{.y = half.attended,
@@ -115,6 +135,7 @@ void attention_half_backward(Backend& backend, const VitConfig& config, const Bl
                                 .lse = half.lse,
                                 .heads = config.num_heads,
                                 .dropout = attn_drop(config, block, draws)});
+  if (half.norm_again) normalise(backend, config, params.norm1, half, x);
   backend.run(LinearBackward{.dx = scratch.dnorm,
                              .dweight_acc = grads.qkv.weight,
                              .dbias_acc = grads.qkv.bias,

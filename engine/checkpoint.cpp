@@ -165,6 +165,7 @@ void require_same_config(const std::string& name, TrainConfig saved, const Train
   saved.epochs = config.epochs;
   saved.steps = config.steps;
   saved.save = config.save;
+  saved.memory = config.memory;
   saved.data = config.data;
   const std::vector<std::string> theirs = to_settings(saved), ours = to_settings(config);
   for (std::size_t i = 0; i < ours.size(); ++i) {

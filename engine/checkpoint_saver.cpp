@@ -72,6 +72,15 @@ void CheckpointSaver::FreeArena::operator()(std::byte* data) const {
   ::operator delete(data, kArenaAlignment);
 }
 
+std::size_t CheckpointSaver::arena_bytes_for(const VitConfig& config, DType dtype, int sets) {
+  std::size_t bytes = 0;
+  VitParams places;
+  visit_params(config, places, [&](const ParamSpec& spec, Out&) {
+    bytes += on_pages(static_cast<std::size_t>(spec.shape.elements()) * size_of(dtype));
+  });
+  return bytes * static_cast<std::size_t>(sets);
+}
+
 void CheckpointSaver::allocate(const CheckpointTensors& tensors, bool mid_step) {
   for (const RoleSet& set : checkpoint_sets(tensors, mid_step)) {
     for (const ParamTensor& tensor : set.params->tensors())

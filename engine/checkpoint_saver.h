@@ -49,6 +49,9 @@ class CheckpointSaver {
   std::optional<SaveOutcome> poll();    // the outcome, when there is one
   std::optional<SaveOutcome> wait();    // nothing only when there was nothing to wait for
 
+  // What staging needs for `sets` sets of parameters.
+  static std::size_t arena_bytes_for(const VitConfig& config, DType dtype, int sets);
+
   // Asked before a parameter, or the gradients, are changed.
   UpdateGate& gate() { return gate_; }
 

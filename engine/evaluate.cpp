@@ -13,30 +13,32 @@ namespace vitrail {
 
 Classifier::Classifier(Backend& backend, const VitConfig& config, const ParamSet& params, std::int64_t batch)
     : backend_(backend),
-      params_(params),
-      batch_(batch),
-      vit_(std::make_unique<Vit>(backend, config, params.dtype(), batch, VitMode::inference)),
-      images_(backend, static_cast<std::size_t>(batch * config.in_chans * config.img_size * config.img_size) *
-                           size_of(params.dtype())) {}
+      own_vit_(std::make_unique<Vit>(backend, config, params.dtype(), batch, VitMode::inference)),
+      own_images_(backend,
+                  static_cast<std::size_t>(batch * config.in_chans * config.img_size * config.img_size) *
+                      size_of(params.dtype())),
+      vit_(*own_vit_),
+      params_(params.views()),
+      images_{
+          own_images_.data(), params.dtype(), {batch, config.in_chans, config.img_size, config.img_size}} {}
+
+Classifier::Classifier(Backend& backend, Vit& vit, const VitParams& params, Out images)
+    : backend_(backend), vit_(vit), params_(params), images_(images) {}
 
 Classifier::~Classifier() = default;
 
 const VitConfig& Classifier::config() const {
-  return vit_->config();
-}
-
-std::size_t Classifier::bytes() const {
-  return vit_->bytes() + images_.size();
+  return vit_.config();
 }
 
 std::vector<float> Classifier::logits(std::span<const float> images) {
-  const VitConfig& config = vit_->config();
+  const VitConfig& config = this->config();
   const std::size_t pixels = static_cast<std::size_t>(config.in_chans * config.img_size * config.img_size);
   const std::size_t classes = static_cast<std::size_t>(config.num_classes);
   if (images.size() % pixels != 0) {
     throw Error("classifier: the images' elements are no multiple of in_chans · img_size²");
   }
-  const std::size_t count = images.size() / pixels, batch = static_cast<std::size_t>(batch_);
+  const std::size_t count = images.size() / pixels, batch = static_cast<std::size_t>(this->batch());
   std::vector<float> logits(count * classes);
   for (std::size_t first = 0; first < count; first += batch) {
     const std::size_t now = std::min(batch, count - first);
@@ -47,11 +49,10 @@ std::vector<float> Classifier::logits(std::span<const float> images) {
 }
 
 void Classifier::forward(std::span<const float> images, std::span<float> logits) {
-  const VitConfig& config = vit_->config();
-  const std::int64_t count = static_cast<std::int64_t>(logits.size()) / config.num_classes;
-  const Out view{images_.data(), params_.dtype(), {count, config.in_chans, config.img_size, config.img_size}};
+  const std::int64_t count = static_cast<std::int64_t>(logits.size()) / config().num_classes;
+  const Out view = rows(images_, 0, count);
   upload_floats(backend_, view, images);
-  download_floats(backend_, logits, vit_->forward(params_.views(), view));
+  download_floats(backend_, logits, vit_.infer(params_, view));
 }
 
 std::vector<float> softmax(std::span<const float> logits) {
@@ -107,7 +108,7 @@ EvalReport evaluate(Classifier& classifier, const std::shared_ptr<const Dataset>
   const std::size_t classes = static_cast<std::size_t>(classifier.config().num_classes);
   Loader loader(
       dataset, input, AugmentConfig{},
-      {.batch = classifier.batch(), .threads = data_threads, .ahead = 3, .train = false, .seed = 0});
+      {.batch = classifier.batch(), .threads = data_threads, .ahead = kEvalAhead, .train = false, .seed = 0});
   EvalReport report;
   report.confusion.resize(classes * classes);
   Tally total;

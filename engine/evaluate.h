@@ -13,28 +13,30 @@ namespace vitrail {
 
 class Vit;
 
-// Runs a network forward, in batches of at most `batch`.
+// Runs a network forward, in batches of at most `batch`. What it is given must outlive it.
 class Classifier {
  public:
-  // `backend` and `params` must outlive the classifier.
   Classifier(Backend& backend, const VitConfig& config, const ParamSet& params, std::int64_t batch);
+  // In the memory of a network that is trained, between two of its steps. images: (batch, in_chans, img_size,
+  // img_size), to be written to.
+  Classifier(Backend& backend, Vit& vit, const VitParams& params, Out images);
   ~Classifier();
 
   // images: (count, in_chans, img_size, img_size), normalised. Returns logits (count, num_classes).
   std::vector<float> logits(std::span<const float> images);
 
-  std::int64_t batch() const { return batch_; }
+  std::int64_t batch() const { return images_.shape[0]; }
   const VitConfig& config() const;
-  std::size_t bytes() const;
 
  private:
   void forward(std::span<const float> images, std::span<float> logits);
 
   Backend& backend_;
-  const ParamSet& params_;
-  std::int64_t batch_;
-  std::unique_ptr<Vit> vit_;
-  Buffer images_;
+  std::unique_ptr<Vit> own_vit_;
+  Buffer own_images_;
+  Vit& vit_;
+  const VitParams& params_;
+  Out images_;
 };
 
 std::vector<float> softmax(std::span<const float> logits);
@@ -49,6 +51,7 @@ struct EvalReport {
 };
 
 // Called after each batch with the samples done; returning false stops the evaluation.
+inline constexpr int kEvalAhead = 3;  // batches that are prepared in advance
 using EvalProgress = std::function<bool(std::int64_t done, std::int64_t total)>;
 
 EvalReport evaluate(Classifier& classifier, const std::shared_ptr<const Dataset>& dataset,

@@ -31,31 +31,31 @@ std::int64_t head_tokens(const VitConfig& config) {
   return config.dist_token ? 2 : 1;
 }
 
-Head plan_head(Arena& arena, const VitConfig& config, std::int64_t batch, bool training) {
+Head plan_head(Arena& arena, const VitConfig& config, DType dtype, std::int64_t batch, bool training) {
   const std::int64_t dim = config.embed_dim, classes = config.num_classes;
   const std::int64_t normed = mean_before_norm(config) ? 1 : head_tokens(config);
   Head head;
-  if (config.global_pool == PoolKind::avg) head.mean_tokens = arena.take({batch, 1, dim});
-  head.norm = arena.take({batch, normed, dim});
-  head.mean = arena.take({batch, normed});
-  head.rstd = arena.take({batch, normed});
-  if (training && config.drop_rate > 0) head.dropped = arena.take({batch, 1, dim});
-  head.logits = arena.take({batch, 1, classes});
+  if (config.global_pool == PoolKind::avg) head.mean_tokens = arena.take(dtype, {batch, 1, dim});
+  head.norm = arena.take(dtype, {batch, normed, dim});
+  head.mean = arena.take(dtype, {batch, normed});
+  head.rstd = arena.take(dtype, {batch, normed});
+  if (training && config.drop_rate > 0) head.dropped = arena.take(dtype, {batch, 1, dim});
+  head.logits = arena.take(dtype, {batch, 1, classes});
   if (config.dist_token) {
-    head.cls = arena.take({batch, 1, dim});
-    head.dist = arena.take({batch, 1, dim});
-    head.logits_dist = arena.take({batch, 1, classes});
+    head.cls = arena.take(dtype, {batch, 1, dim});
+    head.dist = arena.take(dtype, {batch, 1, dim});
+    head.logits_dist = arena.take(dtype, {batch, 1, classes});
   }
   return head;
 }
 
-HeadScratch plan_head_scratch(Arena& arena, const VitConfig& config, std::int64_t batch) {
+HeadScratch plan_head_scratch(Arena& arena, const VitConfig& config, DType dtype, std::int64_t batch) {
   const std::int64_t dim = config.embed_dim;
   HeadScratch scratch;
-  if (config.dist_token) scratch.dlogits_half = arena.take({batch, 1, config.num_classes});
-  scratch.dfeatures = arena.take({batch, 1, dim});
-  scratch.dnorm = arena.take({batch, mean_before_norm(config) ? 1 : head_tokens(config), dim});
-  if (mean_before_norm(config)) scratch.dpooled = arena.take({batch, 1, dim});
+  if (config.dist_token) scratch.dlogits_half = arena.take(dtype, {batch, 1, config.num_classes});
+  scratch.dfeatures = arena.take(dtype, {batch, 1, dim});
+  scratch.dnorm = arena.take(dtype, {batch, mean_before_norm(config) ? 1 : head_tokens(config), dim});
+  if (mean_before_norm(config)) scratch.dpooled = arena.take(dtype, {batch, 1, dim});
   return scratch;
 }
 

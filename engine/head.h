@@ -1,5 +1,6 @@
 #pragma once
 // From the last block to logits: norm, pooling, fc_norm, the linear head; for distilled models both heads.
+// All of it is computed in A (attention_half.h), with weights that no bf16 copy stands for.
 
 #include "engine/arena.h"
 #include "engine/draws.h"
@@ -25,8 +26,9 @@ struct HeadScratch {
   Out dpooled;       // (batch, 1, dim), with fc_norm after average pooling
 };
 
-Head plan_head(Arena& arena, const VitConfig& config, std::int64_t batch, bool training);
-HeadScratch plan_head_scratch(Arena& arena, const VitConfig& config, std::int64_t batch);
+// `dtype` is A.
+Head plan_head(Arena& arena, const VitConfig& config, DType dtype, std::int64_t batch, bool training);
+HeadScratch plan_head_scratch(Arena& arena, const VitConfig& config, DType dtype, std::int64_t batch);
 
 // x: (batch, head_tokens, dim)
 void head_forward(Backend& backend, const VitConfig& config, const VitParams& params, const Head& head, In x,

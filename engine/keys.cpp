@@ -96,6 +96,10 @@ void add_schedule_keys(std::vector<Key>& rows) {
 }
 
 void add_upkeep_keys(std::vector<Key>& rows) {
+  rows.push_back(choice("memory.recompute", VITRAIL_FIELD(memory.recompute),
+                        {Recompute::none, Recompute::gelu, Recompute::block},
+                        "what the backward makes again to save memory: nothing; the outputs of norms and "
+                        "GELU; each block's forward"));
   rows.push_back(number("ema.decay", VITRAIL_FIELD(ema.decay), kRate,
                         "of the moving average of the weights, used in evaluation; 0: none"));
   rows.push_back(switched("ema.warmup", VITRAIL_FIELD(ema.warmup), "begin with a faster average"));

@@ -1,5 +1,6 @@
 #pragma once
 // The operands of one micro-batch on the device: what goes into the network, and what comes out of the loss.
+// `dtype` is A of attention_half.h.
 
 #include "engine/arena.h"
 #include "engine/vit_config.h"
@@ -8,13 +9,19 @@ namespace vitrail {
 
 class MicroBatch {
  public:
-  MicroBatch(Backend& backend, const VitConfig& config, DType dtype, std::int64_t samples) : arena_(dtype) {
-    layout(config, samples);
+  MicroBatch(Backend& backend, const VitConfig& config, DType dtype, std::int64_t samples) {
+    layout(config, dtype, samples);
     arena_.allocate(backend);
-    layout(config, samples);
+    layout(config, dtype, samples);
   }
 
   std::size_t bytes() const { return arena_.capacity(); }
+  // What it would take.
+  static std::size_t bytes_for(const VitConfig& config, DType dtype, std::int64_t samples) {
+    MicroBatch counted;
+    counted.layout(config, dtype, samples);
+    return counted.arena_.most();
+  }
 
   Out images;   // (samples, in_chans, img_size, img_size), normalised
   Out targets;  // (samples, num_classes): probabilities
@@ -22,12 +29,14 @@ class MicroBatch {
   Out dlogits;  // (samples, num_classes)
 
  private:
-  void layout(const VitConfig& config, std::int64_t samples) {
+  MicroBatch() = default;
+
+  void layout(const VitConfig& config, DType dtype, std::int64_t samples) {
     arena_.restart();
-    images = arena_.take({samples, config.in_chans, config.img_size, config.img_size});
-    targets = arena_.take({samples, config.num_classes});
-    losses = arena_.take({samples});
-    dlogits = arena_.take({samples, config.num_classes});
+    images = arena_.take(dtype, {samples, config.in_chans, config.img_size, config.img_size});
+    targets = arena_.take(dtype, {samples, config.num_classes});
+    losses = arena_.take(dtype, {samples});
+    dlogits = arena_.take(dtype, {samples, config.num_classes});
   }
 
   Arena arena_;

@@ -17,6 +17,13 @@ std::int64_t aligned(std::int64_t elements) {
 
 }  // namespace
 
+std::size_t ParamSet::bytes_for(const VitConfig& config, DType dtype) {
+  std::int64_t total = 0;
+  VitParams places;
+  visit_params(config, places, [&](const ParamSpec& spec, Out&) { total += aligned(spec.shape.elements()); });
+  return static_cast<std::size_t>(total) * size_of(dtype);
+}
+
 ParamSet::ParamSet(Backend& backend, const VitConfig& config, DType dtype) {
   std::int64_t total = 0;
   visit_params(config, views_, [&](const ParamSpec& spec, Out&) {

@@ -29,6 +29,8 @@ class ParamSet {
   DType dtype() const { return flat_.dtype; }
   std::int64_t parameters() const;  // without padding
   std::size_t bytes() const { return buffer_.size(); }
+  // What a set would take.
+  static std::size_t bytes_for(const VitConfig& config, DType dtype);
 
  private:
   Buffer buffer_;

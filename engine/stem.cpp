@@ -1,5 +1,7 @@
 #include "engine/stem.h"
 
+#include "kernels/check.h"
+
 namespace vitrail {
 namespace {
 
@@ -9,24 +11,33 @@ Dropout pos_drop(const VitConfig& config, const Draws& draws) {
 
 }  // namespace
 
-Stem plan_stem(Arena& arena, const VitConfig& config, std::int64_t batch) {
+Stem plan_stem(Arena& arena, const VitConfig& config, DType dtype, std::int64_t batch) {
   const std::int64_t tokens = config.tokens(), dim = config.embed_dim;
+  const DType wide = statistics_dtype(dtype);
   Stem stem;
-  stem.patches = arena.take({batch, config.patches(), config.patch_elements()});
-  stem.embedded = arena.take({batch, config.patches(), dim});
-  stem.tokens = arena.take({batch, tokens, dim});
+  stem.tokens = arena.take(wide, {batch, tokens, dim});
   if (config.pre_norm) {
-    stem.norm = arena.take({batch, tokens, dim});
-    stem.mean = arena.take({batch, tokens});
-    stem.rstd = arena.take({batch, tokens});
+    stem.norm = arena.take(wide, {batch, tokens, dim});
+    stem.mean = arena.take(wide, {batch, tokens});
+    stem.rstd = arena.take(wide, {batch, tokens});
   }
   return stem;
 }
 
-StemScratch plan_stem_scratch(Arena& arena, const VitConfig& config, std::int64_t batch) {
+Out plan_patches(Arena& arena, const VitConfig& config, DType dtype, std::int64_t batch) {
+  return arena.take(dtype, {batch, config.patches(), config.patch_elements()});
+}
+
+Out plan_embedded(Arena& arena, const VitConfig& config, DType dtype, std::int64_t batch) {
+  return arena.take(statistics_dtype(dtype), {batch, config.patches(), config.embed_dim});
+}
+
+StemScratch plan_stem_scratch(Arena& arena, const VitConfig& config, DType dtype, std::int64_t batch) {
   StemScratch scratch;
-  if (config.pre_norm) scratch.dtokens = arena.take({batch, config.tokens(), config.embed_dim});
-  scratch.dembedded = arena.take({batch, config.patches(), config.embed_dim});
+  if (config.pre_norm) {
+    scratch.dtokens = arena.take(statistics_dtype(dtype), {batch, config.tokens(), config.embed_dim});
+  }
+  scratch.dembedded = plan_embedded(arena, config, dtype, batch);
   return scratch;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
-// From images to the token sequence: patch embedding, prefix tokens, position embedding, norm_pre.
+// From images to the token sequence: patch embedding, prefix tokens, position embedding, norm_pre. Dtypes as
+// in attention_half.h.
 
 #include "engine/arena.h"
 #include "engine/draws.h"
@@ -8,20 +9,23 @@
 namespace vitrail {
 
 struct Stem {
-  Out patches;           // (batch, patches, in_chans·P·P)
-  Out embedded;          // (batch, patches, dim)
-  Out tokens;            // (batch, tokens, dim)
-  Out norm, mean, rstd;  // (batch, tokens, dim), (batch, tokens): absent without pre_norm
+  Out patches;           // (batch, patches, in_chans·P·P) C, kept for the backward
+  Out embedded;          // (batch, patches, dim) A, used up by the forward
+  Out tokens;            // (batch, tokens, dim) A
+  Out norm, mean, rstd;  // (batch, tokens, dim), (batch, tokens) A: absent without pre_norm
   Out y() const { return norm ? norm : tokens; }
 };
 
 struct StemScratch {
-  Out dtokens;    // (batch, tokens, dim), absent without pre_norm
-  Out dembedded;  // (batch, patches, dim)
+  Out dtokens;    // (batch, tokens, dim) A, absent without pre_norm
+  Out dembedded;  // (batch, patches, dim) A
 };
 
-Stem plan_stem(Arena& arena, const VitConfig& config, std::int64_t batch);
-StemScratch plan_stem_scratch(Arena& arena, const VitConfig& config, std::int64_t batch);
+// All but patches and embedded.
+Stem plan_stem(Arena& arena, const VitConfig& config, DType dtype, std::int64_t batch);
+Out plan_patches(Arena& arena, const VitConfig& config, DType dtype, std::int64_t batch);
+Out plan_embedded(Arena& arena, const VitConfig& config, DType dtype, std::int64_t batch);
+StemScratch plan_stem_scratch(Arena& arena, const VitConfig& config, DType dtype, std::int64_t batch);
 
 // images: (batch, in_chans, img_size, img_size), normalised
 void stem_forward(Backend& backend, const VitConfig& config, const VitParams& params, const Stem& stem,

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "engine/data/transform.h"
+#include "engine/recompute.h"
 #include "engine/schedule.h"
 #include "engine/vit_config.h"
 #include "kernels/adam.h"
@@ -51,6 +52,12 @@ struct SaveConfig {
   friend bool operator==(const SaveConfig&, const SaveConfig&) = default;
 };
 
+struct MemoryConfig {
+  Recompute recompute = Recompute::none;
+
+  friend bool operator==(const MemoryConfig&, const MemoryConfig&) = default;
+};
+
 // Weights to begin with, and what the file does not tell of itself (engine/import_model.h).
 struct InitConfig {
   std::string file;  // empty: random weights
@@ -72,6 +79,7 @@ struct TrainConfig {
   ScheduleConfig schedule;
   EmaConfig ema;
   SaveConfig save;
+  MemoryConfig memory;
   InitConfig init;
   std::string resume_from;  // a checkpoint of PyTorch, whose training goes on; empty: none
   std::int64_t epochs = 10;

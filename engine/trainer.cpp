@@ -67,21 +67,19 @@ struct Trainer::State {
         weights(backend, config.model, config.dtype),
         grads(backend, config.model, config.dtype),
         optimizer(backend, config.model, config.opt, weights),
-        vit(backend, config.model, config.dtype, micro_samples, VitMode::training),
+        vit(backend, config.model, config.dtype, micro_samples, VitMode::training, config.memory.recompute),
         micro(backend, config.model, config.dtype, micro_samples),
         loader(data.train, config.input, config.augment,
                {.batch = micro_samples,
                 .threads = data_threads,
-                .ahead = 4,
+                .ahead = kTrainAhead,
                 .train = true,
                 .seed = config.seed}),
         ema(config.ema.decay > 0 ? std::make_unique<ParamSet>(backend, config.model, config.dtype) : nullptr),
         saver(backend, config.save.mode, tensors(), config.accumulate > 1, std::move(writer)) {
     init_params(backend, config.model, weights, config.seed);
     if (ema) backend.copy(ema->flat(), weights.flat());
-    if (data.val) {
-      classifier = std::make_unique<Classifier>(backend, config.model, ema ? *ema : weights, micro_samples);
-    }
+    if (data.val) classifier.emplace(backend, vit, (ema ? *ema : weights).views(), micro.images);
     host_targets.resize(static_cast<std::size_t>(micro_samples * config.model.num_classes));
     host_losses.resize(static_cast<std::size_t>(micro_samples));
   }
@@ -120,8 +118,8 @@ struct Trainer::State {
   MicroBatch micro;
   Loader loader;
   std::unique_ptr<ParamSet> ema;
-  CheckpointSaver saver;  // reads the tensors above
-  std::unique_ptr<Classifier> classifier;
+  CheckpointSaver saver;                 // reads the tensors above
+  std::optional<Classifier> classifier;  // in the memory of vit and micro
   std::vector<float> host_targets, host_losses;
   TrainProgress progress;
 };
@@ -309,8 +307,8 @@ MemoryPlan Trainer::memory() const {
   plan.gradients = s.grads.bytes();
   plan.moments = s.optimizer.first_moment().bytes() + s.optimizer.second_moment().bytes();
   plan.ema = s.ema ? s.ema->bytes() : 0;
-  plan.activations = s.vit.bytes() + (s.classifier ? s.classifier->bytes() : 0);
-  plan.data = s.micro.bytes();
+  plan.activations = s.vit.bytes();
+  plan.data = s.micro.bytes() + loader_bytes(s.config, s.data.val != nullptr);
   plan.saving = s.saver.arena_bytes();
   return plan;
 }

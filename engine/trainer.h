@@ -10,6 +10,7 @@
 #include "engine/checkpoint_saver.h"
 #include "engine/data/dataset.h"
 #include "engine/evaluate.h"
+#include "engine/memory_plan.h"
 #include "engine/train_config.h"
 #include "engine/train_progress.h"
 #include "format/container.h"
@@ -33,12 +34,6 @@ struct Beginning {
   const ParamSet* second_moment = nullptr;
   const ParamSet* ema = nullptr;
   std::int64_t step = 0;  // steps that another program has done
-};
-
-// Bytes, each one allocation.
-struct MemoryPlan {
-  std::size_t weights = 0, gradients = 0, moments = 0, ema = 0, activations = 0, data = 0, saving = 0;
-  std::size_t total() const { return weights + gradients + moments + ema + activations + data + saving; }
 };
 
 class Trainer {
@@ -84,7 +79,7 @@ class Trainer {
   const std::vector<EpochReport>& history() const;
   std::optional<double> best_top1() const;
 
-  MemoryPlan memory() const;
+  MemoryPlan memory() const;  // what was taken: plan_memory() of config()
   std::int64_t parameters() const;
   double seconds_waited() const;            // for data
   std::vector<std::string> broken() const;  // images replaced so far

@@ -111,6 +111,7 @@ class Backend {
   virtual void execute(const LinearForward& op) = 0;
   virtual void execute(const LinearBackward& op) = 0;
   virtual void execute(const LinearGeluForward& op) = 0;
+  virtual void execute(const GeluForward& op) = 0;
   virtual void execute(const LinearResidualForward& op) = 0;
   virtual void execute(const LinearResidualBackward& op) = 0;
   virtual void execute(const LayerNormForward& op) = 0;

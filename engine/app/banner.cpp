@@ -43,16 +43,19 @@ void show_run(Console& console, const Trainer& trainer) {
                                   name_of(config.dtype), extras));
 }
 
-void show_memory(Console& console, const MemoryPlan& plan) {
+void show_memory(Console& console, const MemoryPlan& plan, Recompute recompute) {
   const MemoryState memory = memory_state();
-  console.row("Memory",
-              fmt::format("{} planned before step 1 (weights {}, gradients {}, moments {}, {}activations {}, "
-                          "data {}{})  {} of {} still free",
-                          bytes_text(plan.total()), bytes_text(plan.weights), bytes_text(plan.gradients),
-                          bytes_text(plan.moments), plan.ema > 0 ? "EMA " + bytes_text(plan.ema) + ", " : "",
-                          bytes_text(plan.activations), bytes_text(plan.data),
-                          plan.saving > 0 ? ", a copy for checkpoints " + bytes_text(plan.saving) : "",
-                          bytes_text(memory.available), bytes_text(memory.total)));
+  console.row(
+      "Memory",
+      fmt::format("{} planned before step 1 (weights {}, gradients {}, moments {}, {}activations {}{}, "
+                  "data {}{})  {} of {} still free",
+                  bytes_text(plan.total()), bytes_text(plan.weights), bytes_text(plan.gradients),
+                  bytes_text(plan.moments), plan.ema > 0 ? "EMA " + bytes_text(plan.ema) + ", " : "",
+                  bytes_text(plan.activations),
+                  recompute == Recompute::none ? "" : fmt::format(" with recompute={}", name_of(recompute)),
+                  bytes_text(plan.data),
+                  plan.saving > 0 ? ", a copy for checkpoints " + bytes_text(plan.saving) : "",
+                  bytes_text(memory.available), bytes_text(memory.total)));
 }
 
 }  // namespace
@@ -87,7 +90,7 @@ void show_choices(Console& console, const std::vector<Choice>& choices) {
 void show_plan(Console& console, const Trainer& trainer) {
   show_model(console, trainer);
   show_run(console, trainer);
-  show_memory(console, trainer.memory());
+  show_memory(console, trainer.memory(), trainer.config().memory.recompute);
 }
 
 }  // namespace vitrail::app

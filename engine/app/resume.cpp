@@ -27,13 +27,23 @@ constexpr const char* kExamples =
     "  vitrail resume runs/flowers-1 threads=8       results do not depend on the number of threads\n\n"
     "May be set: epochs, steps, data (where it is now), threads, data_threads, device, gemm, isa, "
     "log_every,\n"
-    "save.every_steps, save.mode, save.keep, save.keep_every.";
+    "save.every_steps, save.mode, save.keep, save.keep_every, memory.recompute.";
 
 const std::vector<std::string>& allowed_settings() {
-  static const std::vector<std::string> names = {
-      "epochs",         "steps", "data",      "threads",          "data_threads", "device",
-      "gemm",           "isa",   "log_every", "save.every_steps", "save.mode",    "save.keep",
-      "save.keep_every"};
+  static const std::vector<std::string> names = {"epochs",
+                                                 "steps",
+                                                 "data",
+                                                 "threads",
+                                                 "data_threads",
+                                                 "device",
+                                                 "gemm",
+                                                 "isa",
+                                                 "log_every",
+                                                 "save.every_steps",
+                                                 "save.mode",
+                                                 "save.keep",
+                                                 "save.keep_every",
+                                                 "memory.recompute"};
   return names;
 }
 

@@ -312,6 +312,11 @@ Loader::Loader(std::shared_ptr<const Dataset> dataset, const InputConfig& input,
 
 Loader::~Loader() = default;
 
+std::size_t Loader::bytes_for(const InputConfig& input, const LoaderOptions& options) {
+  const std::int64_t images = options.batch * (options.ahead + 1);
+  return static_cast<std::size_t>(images * input.channels * input.size * input.size) * sizeof(float);
+}
+
 std::int64_t Loader::batches_per_epoch() const {
   return state_->batches_per_epoch();
 }

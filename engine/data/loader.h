@@ -31,6 +31,9 @@ struct LoaderOptions {
 
 class Loader {
  public:
+  // Bytes of the batches that it keeps.
+  static std::size_t bytes_for(const InputConfig& input, const LoaderOptions& options);
+
   Loader(std::shared_ptr<const Dataset> dataset, const InputConfig& input, const AugmentConfig& augment,
          const LoaderOptions& options);
   ~Loader();

@@ -225,6 +225,7 @@ class CpuBackend final : public Backend {
   void execute(const LinearForward& op) override { dispatch(op); }
   void execute(const LinearBackward& op) override { dispatch(op); }
   void execute(const LinearGeluForward& op) override { dispatch(op); }
+  void execute(const GeluForward& op) override { dispatch(op); }
   void execute(const LinearResidualForward& op) override { dispatch(op); }
   void execute(const LinearResidualBackward& op) override { dispatch(op); }
   void execute(const LayerNormForward& op) override { dispatch(op); }

@@ -35,6 +35,7 @@ void execute(Context& context, const MeanTokensBackward& op);
 void execute(Context& context, const LinearForward& op);
 void execute(Context& context, const LinearBackward& op);
 void execute(Context& context, const LinearGeluForward& op);
+void execute(Context& context, const GeluForward& op);
 void execute(Context& context, const LinearResidualForward& op);
 void execute(Context& context, const LinearResidualBackward& op);
 void execute(Context& context, const LayerNormForward& op);
@@ -71,7 +72,7 @@ struct OpTableOf : OpEntry<Ops>... {
 using OpTable =
     OpTableOf<PatchEmbedForward, PatchEmbedBackward, EmbedTokensForward, EmbedTokensBackward,
               SliceTokensForward, SliceTokensBackward, MeanTokensForward, MeanTokensBackward, LinearForward,
-              LinearBackward, LinearGeluForward, LinearResidualForward, LinearResidualBackward,
+              LinearBackward, LinearGeluForward, GeluForward, LinearResidualForward, LinearResidualBackward,
               LayerNormForward, LayerNormBackward, AttentionForward, AttentionBackward, CrossEntropy,
               ApplyDropout, Combine, Cast, AdamStep, GradNorm, PeakLoop>;
 

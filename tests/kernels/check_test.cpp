@@ -120,6 +120,13 @@ TEST_CASE("check: linear_gelu") {
   check_dropout(op, &LinearGeluForward::dropout, "dropout");
 }
 
+TEST_CASE("check: gelu") {
+  const GeluForward op{.y = view({2, 3, 7}), .pre = view({2, 3, 7}), .gelu = {}, .dropout = {}};
+  check_operand(op, &GeluForward::pre, "pre", Role::source);
+  check_operand(op, &GeluForward::y, "y", Role::follower);
+  check_dropout(op, &GeluForward::dropout, "dropout");
+}
+
 TEST_CASE("check: linear_residual_forward") {
   using Op = LinearResidualForward;
   const Out x = view({2, 3, 5}), y = view({2, 3, 7});

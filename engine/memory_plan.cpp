@@ -1,0 +1,46 @@
+#include "engine/memory_plan.h"
+
+#include "engine/activations.h"
+#include "engine/checkpoint_saver.h"
+#include "engine/data/loader.h"
+#include "engine/evaluate.h"
+#include "engine/micro_batch.h"
+#include "engine/param_set.h"
+
+namespace vitrail {
+namespace {
+
+std::int64_t micro_samples(const TrainConfig& config) {
+  return config.batch / config.accumulate;
+}
+
+}  // namespace
+
+std::size_t loader_bytes(const TrainConfig& config, bool evaluates) {
+  LoaderOptions options;
+  options.batch = micro_samples(config);
+  options.ahead = kTrainAhead;
+  std::size_t bytes = Loader::bytes_for(config.input, options);
+  options.ahead = kEvalAhead;
+  if (evaluates) bytes += Loader::bytes_for(config.input, options);
+  return bytes;
+}
+
+MemoryPlan plan_memory(const TrainConfig& config, bool evaluates) {
+  const std::size_t set = ParamSet::bytes_for(config.model, config.dtype);
+  const bool ema = config.ema.decay > 0, mid_step = config.accumulate > 1;
+  MemoryPlan plan;
+  plan.weights = plan.gradients = set;
+  plan.moments = 2 * set;
+  plan.ema = ema ? set : 0;
+  Activations activations(config.model, config.dtype, VitMode::training, config.memory.recompute);
+  plan.activations = activations.bytes_for(micro_samples(config));
+  plan.data = MicroBatch::bytes_for(config.model, config.dtype, micro_samples(config)) +
+              loader_bytes(config, evaluates);
+  if (config.save.mode == SaveMode::staged) {
+    plan.saving = CheckpointSaver::arena_bytes_for(config.model, config.dtype, 3 + ema + mid_step);
+  }
+  return plan;
+}
+
+}  // namespace vitrail
