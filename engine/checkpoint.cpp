@@ -11,6 +11,7 @@
 #include "engine/sections.h"
 #include "engine/trainer.h"
 #include "format/sections.h"
+#include "kernels/check.h"
 #include "kernels/random.h"
 
 namespace vitrail {
@@ -207,7 +208,7 @@ Table checkpoint_root(const TrainConfig& config, std::int64_t total_steps, const
   user.set(section::user::kSettings, std::move(settings));
   if (progress.first_step > 0) user.set(section::user::kFirstStep, progress.first_step);
   root.set(section::kProducer, producer());
-  root.set(section::kModel, to_table(config.model, config.dtype));
+  root.set(section::kModel, to_table(config.model, statistics_dtype(config.dtype)));
   root.set(section::kInput, to_table(config.input, data.labels));
   root.set(section::kOptimizer, optimizer_table(config, progress, tensors.weights));
   root.set(section::kSchedule, schedule_table(config, progress, total_steps));

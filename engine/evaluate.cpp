@@ -8,19 +8,25 @@
 #include "engine/error.h"
 #include "engine/transfer.h"
 #include "engine/vit.h"
+#include "kernels/check.h"
 
 namespace vitrail {
 
 Classifier::Classifier(Backend& backend, const VitConfig& config, const ParamSet& params, std::int64_t batch)
+    : Classifier(backend, config, params.views(), params.dtype(), batch) {}
+
+Classifier::Classifier(Backend& backend, const VitConfig& config, const VitParams& params, DType dtype,
+                       std::int64_t batch)
     : backend_(backend),
-      own_vit_(std::make_unique<Vit>(backend, config, params.dtype(), batch, VitMode::inference)),
+      own_vit_(std::make_unique<Vit>(backend, config, dtype, batch, VitMode::inference)),
       own_images_(backend,
                   static_cast<std::size_t>(batch * config.in_chans * config.img_size * config.img_size) *
-                      size_of(params.dtype())),
+                      size_of(statistics_dtype(dtype))),
       vit_(*own_vit_),
-      params_(params.views()),
-      images_{
-          own_images_.data(), params.dtype(), {batch, config.in_chans, config.img_size, config.img_size}} {}
+      params_(params),
+      images_{own_images_.data(),
+              statistics_dtype(dtype),
+              {batch, config.in_chans, config.img_size, config.img_size}} {}
 
 Classifier::Classifier(Backend& backend, Vit& vit, const VitParams& params, Out images)
     : backend_(backend), vit_(vit), params_(params), images_(images) {}

@@ -61,6 +61,34 @@ std::uint64_t parse_seed(std::string_view name, std::string_view text) {
   return *value;
 }
 
+namespace {
+
+struct Unit {
+  std::string_view name;
+  int bits;
+};
+constexpr Unit kUnits[] = {{"GiB", 30}, {"MiB", 20}, {"KiB", 10}, {"B", 0}};  // "B" ends them all: last
+
+}  // namespace
+
+std::uint64_t parse_size(std::string_view name, std::string_view text) {
+  for (const Unit& unit : kUnits) {
+    if (!text.ends_with(unit.name)) continue;
+    const auto count = read<std::uint64_t>(text.substr(0, text.size() - unit.name.size()));
+    if (!count || *count == 0 || *count > UINT64_MAX >> unit.bits) break;
+    return *count << unit.bits;
+  }
+  refuse_value(name, "a whole number with its unit, such as 8GiB or 800MiB", text);
+}
+
+std::string size_text(std::uint64_t bytes) {
+  for (const Unit& unit : kUnits) {
+    if (bytes % (std::uint64_t{1} << unit.bits) == 0)
+      return fmt::format("{}{}", bytes >> unit.bits, unit.name);
+  }
+  return {};
+}
+
 bool parse_switch(std::string_view name, std::string_view text) {
   if (text != "true" && text != "false") refuse_value(name, "true | false", text);
   return text == "true";

@@ -27,10 +27,13 @@ struct WholeRange {
 double parse_number(std::string_view name, std::string_view text, const NumberRange& range);
 std::int64_t parse_whole(std::string_view name, std::string_view text, const WholeRange& range);
 std::uint64_t parse_seed(std::string_view name, std::string_view text);
+// Bytes: a whole number with its unit, "800MiB".
+std::uint64_t parse_size(std::string_view name, std::string_view text);
 bool parse_switch(std::string_view name, std::string_view text);
 // One to four numbers with commas between; the last one stands for the channels that are left out.
 std::array<double, 4> parse_channels(std::string_view name, std::string_view text, const NumberRange& range);
 
+std::string size_text(std::uint64_t bytes);  // in the largest unit that is exact
 std::string to_text(double value);
 std::string to_text(const std::array<double, 4>& channels);
 

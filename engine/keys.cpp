@@ -33,13 +33,58 @@ Key seed_key() {
 }
 
 Key dtype_key() {
-  return {"dtype", "f32 | f64", "numbers to compute in (f64: slow, for checking)",
-          [](const TrainConfig& config) { return std::string(name_of(config.dtype)); },
+  static constexpr const char* kAccepts = "f32 | bf16 | f64 | auto";
+  return {"dtype", kAccepts,
+          "numbers of the products; bf16: weights, sums and statistics stay f32; auto: bf16 where the "
+          "processor multiplies it faster; f64: slow, for checking",
+          [](const TrainConfig& config) {
+            return std::string(config.dtype_auto ? "auto" : name_of(config.dtype));
+          },
           [](TrainConfig& config, std::string_view text) {
-            if (text == "bf16")
-              throw ConfigError("dtype: training in bf16 is not there yet; expected f32 | f64");
-            if (text != "f32" && text != "f64") refuse_value("dtype", "f32 | f64", text);
-            config.dtype = text == "f64" ? DType::f64 : DType::f32;
+            config.dtype_auto = text == "auto";
+            if (config.dtype_auto) return;
+            for (const DType dtype : {DType::f32, DType::bf16, DType::f64}) {
+              if (text == name_of(dtype)) return void(config.dtype = dtype);
+            }
+            refuse_value("dtype", kAccepts, text);
+          }};
+}
+
+// "auto" stands for accumulate=auto and is never written back.
+Key batch_key() {
+  static constexpr WholeRange kRange{1, 1 << 20};
+  return {"batch", kRange.text() + " | auto",
+          "images of one optimizer step; auto: as many as fit the data, with accumulate=auto",
+          [](const TrainConfig& config) { return std::to_string(config.batch); },
+          [](TrainConfig& config, std::string_view text) {
+            if (text == "auto") {
+              config.accumulate = 0;
+            } else {
+              config.batch = parse_whole("batch", text, kRange);
+            }
+          }};
+}
+
+Key accumulate_key() {
+  static constexpr WholeRange kRange{1, 1 << 20};
+  return {"accumulate", kRange.text() + " | auto",
+          "cut a batch into this many parts, to save memory; auto: as few as fit into memory.limit",
+          [](const TrainConfig& config) {
+            return config.accumulate == 0 ? std::string("auto") : std::to_string(config.accumulate);
+          },
+          [](TrainConfig& config, std::string_view text) {
+            config.accumulate = text == "auto" ? 0 : parse_whole("accumulate", text, kRange);
+          }};
+}
+
+Key memory_limit_key() {
+  return {"memory.limit", "a size such as 8GiB | auto",
+          "memory that the run may take; auto: four fifths of what is free",
+          [](const TrainConfig& config) {
+            return config.memory.limit == 0 ? std::string("auto") : size_text(config.memory.limit);
+          },
+          [](TrainConfig& config, std::string_view text) {
+            config.memory.limit = text == "auto" ? 0 : parse_size("memory.limit", text);
           }};
 }
 
@@ -50,9 +95,8 @@ void add_run_keys(std::vector<Key>& rows) {
   rows.push_back(whole("epochs", VITRAIL_FIELD(epochs), {1, 1'000'000}, "passes over the training images"));
   rows.push_back(
       whole("steps", VITRAIL_FIELD(steps), {0, kNoWholeLimit}, "stop after this many; 0: epochs decide"));
-  rows.push_back(whole("batch", VITRAIL_FIELD(batch), {1, 1 << 20}, "images of one optimizer step"));
-  rows.push_back(whole("accumulate", VITRAIL_FIELD(accumulate), {1, 1 << 20},
-                       "cut a batch into this many parts, to save memory"));
+  rows.push_back(batch_key());
+  rows.push_back(accumulate_key());
   rows.push_back(seed_key());
   rows.push_back(dtype_key());
   rows.push_back(number("label_smoothing", VITRAIL_FIELD(label_smoothing), kRate,
@@ -96,10 +140,6 @@ void add_schedule_keys(std::vector<Key>& rows) {
 }
 
 void add_upkeep_keys(std::vector<Key>& rows) {
-  rows.push_back(choice("memory.recompute", VITRAIL_FIELD(memory.recompute),
-                        {Recompute::none, Recompute::gelu, Recompute::block},
-                        "what the backward makes again to save memory: nothing; the outputs of norms and "
-                        "GELU; each block's forward"));
   rows.push_back(number("ema.decay", VITRAIL_FIELD(ema.decay), kRate,
                         "of the moving average of the weights, used in evaluation; 0: none"));
   rows.push_back(switched("ema.warmup", VITRAIL_FIELD(ema.warmup), "begin with a faster average"));
@@ -114,6 +154,11 @@ void add_upkeep_keys(std::vector<Key>& rows) {
   rows.push_back(
       whole("save.keep_every", VITRAIL_FIELD(save.keep_every), {0, kNoWholeLimit},
             "the first checkpoint at or after every so many steps stays in kept/ for good; 0: none"));
+  rows.push_back(choice("memory.recompute", VITRAIL_FIELD(memory.recompute),
+                        {Recompute::none, Recompute::gelu, Recompute::block},
+                        "what the backward makes again to save memory: nothing; the outputs of norms and "
+                        "GELU; each block's forward"));
+  rows.push_back(memory_limit_key());
 }
 
 void add_image_keys(std::vector<Key>& rows) {

@@ -2,10 +2,12 @@
 
 #include "engine/activations.h"
 #include "engine/checkpoint_saver.h"
+#include "engine/compute_weights.h"
 #include "engine/data/loader.h"
 #include "engine/evaluate.h"
 #include "engine/micro_batch.h"
 #include "engine/param_set.h"
+#include "kernels/check.h"
 
 namespace vitrail {
 namespace {
@@ -27,18 +29,20 @@ std::size_t loader_bytes(const TrainConfig& config, bool evaluates) {
 }
 
 MemoryPlan plan_memory(const TrainConfig& config, bool evaluates) {
-  const std::size_t set = ParamSet::bytes_for(config.model, config.dtype);
+  const DType wide = statistics_dtype(config.dtype);
+  const std::size_t set = ParamSet::bytes_for(config.model, wide);
   const bool ema = config.ema.decay > 0, mid_step = config.accumulate > 1;
   MemoryPlan plan;
-  plan.weights = plan.gradients = set;
+  plan.weights = set + ComputeWeights::bytes_for(config.model, config.dtype);
+  plan.gradients = set;
   plan.moments = 2 * set;
   plan.ema = ema ? set : 0;
   Activations activations(config.model, config.dtype, VitMode::training, config.memory.recompute);
   plan.activations = activations.bytes_for(micro_samples(config));
-  plan.data = MicroBatch::bytes_for(config.model, config.dtype, micro_samples(config)) +
-              loader_bytes(config, evaluates);
+  plan.data =
+      MicroBatch::bytes_for(config.model, wide, micro_samples(config)) + loader_bytes(config, evaluates);
   if (config.save.mode == SaveMode::staged) {
-    plan.saving = CheckpointSaver::arena_bytes_for(config.model, config.dtype, 3 + ema + mid_step);
+    plan.saving = CheckpointSaver::arena_bytes_for(config.model, wide, 3 + ema + mid_step);
   }
   return plan;
 }

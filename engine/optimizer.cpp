@@ -77,7 +77,7 @@ std::vector<AdamSegment> Optimizer::segments_in(const Range& range) const {
 }
 
 void Optimizer::step(const ParamSet& weights, const ParamSet& grads, const ParamSet* ema, std::int64_t step,
-                     double lr, double ema_decay, UpdateGate* gate) {
+                     double lr, double ema_decay, UpdateGate* gate, Out rounded) {
   const bool clip = options_.clip_norm > 0;
   std::vector<std::size_t> waiting(weights.tensors().size());
   std::iota(waiting.begin(), waiting.end(), std::size_t{0});
@@ -89,6 +89,7 @@ void Optimizer::step(const ParamSet& weights, const ParamSet& grads, const Param
       backend_.run(AdamStep{.weight = rows(weights.flat(), range.begin, count),
                             .first_moment = rows(first_moment_.flat(), range.begin, count),
                             .second_moment = rows(second_moment_.flat(), range.begin, count),
+                            .weight_bf16 = rounded ? rows(rounded, range.begin, count) : Out{},
                             .ema = ema ? rows(ema->flat(), range.begin, count) : Out{},
                             .grad = rows(In(grads.flat()), range.begin, count),
                             .grad_norm = clip ? In{norm_.data(), DType::f64, {1}} : In{},

@@ -26,8 +26,9 @@ class Optimizer {
 
   // One update with gradients whose norm is the last grad_norm(). step counts from 1. ema may be null. No
   // parameter is touched before the gate lets it; in which order that happens does not change a bit.
+  // rounded: (elements of weights) bf16, set to the new weights; may be absent.
   void step(const ParamSet& weights, const ParamSet& grads, const ParamSet* ema, std::int64_t step, double lr,
-            double ema_decay, UpdateGate* gate = nullptr);
+            double ema_decay, UpdateGate* gate = nullptr, Out rounded = {});
 
   const ParamSet& first_moment() const { return first_moment_; }
   const ParamSet& second_moment() const { return second_moment_; }

@@ -8,6 +8,10 @@ namespace vitrail {
 
 void TrainConfig::check() const {
   model.check();
+  if (dtype_auto || accumulate == 0) {
+    throw ConfigError(fmt::format("{}: auto is for 'vitrail train'; expected a value",
+                                  dtype_auto ? "dtype" : "accumulate"));
+  }
   if (batch % accumulate != 0) {
     throw ConfigError(
         fmt::format("accumulate: expected a divisor of batch = {}, found {}", batch, accumulate));

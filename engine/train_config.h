@@ -54,6 +54,7 @@ struct SaveConfig {
 
 struct MemoryConfig {
   Recompute recompute = Recompute::none;
+  std::uint64_t limit = 0;  // bytes that the run may take; 0: a share of what is free
 
   friend bool operator==(const MemoryConfig&, const MemoryConfig&) = default;
 };
@@ -85,10 +86,12 @@ struct TrainConfig {
   std::int64_t epochs = 10;
   std::int64_t steps = 0;       // stop after this many steps; 0: epochs decide
   std::int64_t batch = 128;     // samples of one optimizer step
-  std::int64_t accumulate = 1;  // cut a step into this many micro-batches (batch must divide by it)
+  std::int64_t accumulate = 1;  // cut a step into this many micro-batches (batch must divide by it); 0: as
+                                // many as the memory asks for, yet to be chosen
   double label_smoothing = 0;
   std::uint64_t seed = 0;
-  DType dtype = DType::f32;
+  DType dtype = DType::f32;  // in which products are computed; bf16: everything else is f32
+  bool dtype_auto = false;   // dtype is yet to be chosen, by the device
 
   // Throws ConfigError naming the key and what would be accepted.
   void check() const;

@@ -7,12 +7,14 @@
 #include <cmath>
 
 #include "engine/checkpoint.h"
+#include "engine/compute_weights.h"
 #include "engine/data/loader.h"
 #include "engine/error.h"
 #include "engine/micro_batch.h"
 #include "engine/optimizer.h"
 #include "engine/transfer.h"
 #include "engine/vit.h"
+#include "kernels/check.h"
 
 namespace vitrail {
 namespace {
@@ -64,22 +66,25 @@ struct Trainer::State {
         data(data_in),
         data_threads(data_threads_in),
         micro_samples(config.batch / config.accumulate),
-        weights(backend, config.model, config.dtype),
-        grads(backend, config.model, config.dtype),
+        weights(backend, config.model, statistics_dtype(config.dtype)),
+        grads(backend, config.model, weights.dtype()),
+        computed(backend, config.model, config.dtype),
         optimizer(backend, config.model, config.opt, weights),
         vit(backend, config.model, config.dtype, micro_samples, VitMode::training, config.memory.recompute),
-        micro(backend, config.model, config.dtype, micro_samples),
+        micro(backend, config.model, weights.dtype(), micro_samples),
         loader(data.train, config.input, config.augment,
                {.batch = micro_samples,
                 .threads = data_threads,
                 .ahead = kTrainAhead,
                 .train = true,
                 .seed = config.seed}),
-        ema(config.ema.decay > 0 ? std::make_unique<ParamSet>(backend, config.model, config.dtype) : nullptr),
+        ema(config.ema.decay > 0 ? std::make_unique<ParamSet>(backend, config.model, weights.dtype())
+                                 : nullptr),
         saver(backend, config.save.mode, tensors(), config.accumulate > 1, std::move(writer)) {
     init_params(backend, config.model, weights, config.seed);
     if (ema) backend.copy(ema->flat(), weights.flat());
-    if (data.val) classifier.emplace(backend, vit, (ema ? *ema : weights).views(), micro.images);
+    computed.follow(weights);
+    if (data.val) classifier.emplace(backend, vit, computed.views(), micro.images);
     host_targets.resize(static_cast<std::size_t>(micro_samples * config.model.num_classes));
     host_losses.resize(static_cast<std::size_t>(micro_samples));
   }
@@ -104,6 +109,7 @@ struct Trainer::State {
   void upload(const Batch& batch);
   void forward_backward();
   StepReport finish_step();
+  EvalReport evaluate_now(const EvalProgress& progress);
   void require_finite(double value, const char* what) const;
 
   Backend& backend;
@@ -113,6 +119,7 @@ struct Trainer::State {
   int data_threads;
   std::int64_t micro_samples;
   ParamSet weights, grads;
+  ComputeWeights computed;
   Optimizer optimizer;
   Vit vit;
   MicroBatch micro;
@@ -141,7 +148,7 @@ void Trainer::State::upload(const Batch& batch) {
 
 void Trainer::State::forward_backward() {
   const Draws now = draws();
-  const In logits = vit.forward(weights.views(), micro.images, now);
+  const In logits = vit.forward(computed.views(), micro.images, now);
   backend.run(CrossEntropy{.losses = micro.losses,
                            .dlogits = micro.dlogits,
                            .logits = logits,
@@ -152,7 +159,7 @@ void Trainer::State::forward_backward() {
   for (float loss : host_losses)
     progress.step_loss += loss;
   require_finite(progress.step_loss, "loss");
-  vit.backward(weights.views(), grads.views(), micro.dlogits, now);
+  vit.backward(computed.views(), grads.views(), micro.dlogits, now);
 }
 
 StepReport Trainer::State::finish_step() {
@@ -164,12 +171,26 @@ StepReport Trainer::State::finish_step() {
   require_finite(report.grad_norm, "gradient norm");
   report.step = progress.step + 1;
   optimizer.step(weights, grads, ema.get(), report.step, report.lr, ema_decay_at(config.ema, progress.step),
-                 &saver.gate());
+                 &saver.gate(), computed.rounded());
   progress.step = report.step;
   progress.micro = 0;
   progress.step_loss = 0;
   progress.epoch_loss += report.loss;
   return report;
+}
+
+// With the EMA, where the network reads the weights otherwise: so that no second copy is needed.
+EvalReport Trainer::State::evaluate_now(const EvalProgress& progress) {
+  struct Back {
+    State& state;
+    ~Back() { state.computed.follow(state.weights); }
+  };
+  std::optional<Back> back;
+  if (ema) {
+    computed.follow(*ema);
+    back.emplace(*this);
+  }
+  return evaluate(*classifier, data.val, config.input, data_threads, progress);
 }
 
 void Trainer::State::require_finite(double value, const char* what) const {
@@ -190,6 +211,7 @@ void Trainer::load(const std::filesystem::path& path) {
   State& s = *state_;
   assert(!s.saver.busy());
   s.progress = load_checkpoint(path, s.backend, s.config, s.identity(), s.tensors());
+  s.computed.follow(s.weights);
   s.seek_data();
 }
 
@@ -197,6 +219,7 @@ void Trainer::begin_from(const Beginning& beginning) {
   State& s = *state_;
   assert(s.progress.step == 0 && s.progress.micro == 0 && !s.saver.busy());
   copy_params(s.backend, s.weights, beginning.weights);
+  s.computed.follow(s.weights);
   if (beginning.first_moment) copy_params(s.backend, s.optimizer.first_moment(), *beginning.first_moment);
   if (beginning.second_moment) copy_params(s.backend, s.optimizer.second_moment(), *beginning.second_moment);
   if (s.ema) copy_params(s.backend, *s.ema, beginning.ema ? *beginning.ema : beginning.weights);
@@ -253,7 +276,7 @@ EpochReport Trainer::finish_epoch(const EvalProgress& progress) {
                      .step = s.progress.step,
                      .train_loss = s.progress.epoch_loss / double(steps)};
   if (s.classifier) {
-    const EvalReport eval = evaluate(*s.classifier, s.data.val, s.config.input, s.data_threads, progress);
+    const EvalReport eval = s.evaluate_now(progress);
     report.top1 = eval.top1;
     report.top1_error = eval.top1_error;
     report.top5 = eval.top5;
@@ -303,7 +326,7 @@ std::optional<double> Trainer::best_top1() const {
 MemoryPlan Trainer::memory() const {
   const State& s = *state_;
   MemoryPlan plan;
-  plan.weights = s.weights.bytes();
+  plan.weights = s.weights.bytes() + s.computed.bytes();
   plan.gradients = s.grads.bytes();
   plan.moments = s.optimizer.first_moment().bytes() + s.optimizer.second_moment().bytes();
   plan.ema = s.ema ? s.ema->bytes() : 0;

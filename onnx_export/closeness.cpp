@@ -38,7 +38,7 @@ struct Comparison::State {
     const Out view{images.data(), dtype, {count, config.in_chans, config.img_size, config.img_size}};
     upload_floats(backend, view, pixels);
     std::vector<float> logits(static_cast<std::size_t>(count * config.num_classes));
-    download_floats(backend, logits, vit.forward(params, view));
+    download_floats(backend, logits, vit.infer(params, view));
     return logits;
   }
 

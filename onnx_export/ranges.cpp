@@ -21,11 +21,7 @@ class Probe {
  public:
   Probe(Ranges& ranges, const VitConfig& config, const VitParams& params, Backend& backend,
         std::int64_t batch)
-      : ranges_(ranges),
-        config_(config),
-        params_(params),
-        backend_(backend),
-        arena_(params.patch_embed.weight.dtype) {
+      : ranges_(ranges), config_(config), params_(params), backend_(backend) {
     layout(batch);
     arena_.allocate(backend);
     layout(batch);
@@ -41,7 +37,8 @@ class Probe {
       const std::string name = "blocks." + std::to_string(i);
       attention_half_forward(backend_, config_, block, attention_, x, i, {});
       look_at_attention(name + ".attn", x);
-      mlp_half_forward(backend_, config_, block, mlp_, attention_.y, i, {});
+      mlp_half_hidden(backend_, config_, block, mlp_, attention_.y, i, {});
+      mlp_half_output(backend_, config_, block, mlp_, attention_.y, i, {});
       look_at_mlp(name + ".mlp");
       x = mlp_.y;
     }
@@ -51,10 +48,16 @@ class Probe {
  private:
   void layout(std::int64_t batch) {
     arena_.restart();
-    images_ = arena_.take({batch, config_.in_chans, config_.img_size, config_.img_size});
-    stem_ = plan_stem(arena_, config_, batch);
-    attention_ = plan_attention_half(arena_, config_, batch, config_.tokens(), true);
-    mlp_ = plan_mlp_half(arena_, config_, batch, config_.tokens(), true);
+    const DType dtype = params_.patch_embed.weight.dtype;
+    const std::int64_t tokens = config_.tokens();
+    images_ = arena_.take(dtype, {batch, config_.in_chans, config_.img_size, config_.img_size});
+    stem_ = plan_stem(arena_, config_, dtype, batch);
+    stem_.patches = plan_patches(arena_, config_, dtype, batch);
+    stem_.embedded = plan_embedded(arena_, config_, dtype, batch);
+    attention_ = plan_attention_half(arena_, config_, dtype, batch, tokens, nullptr);
+    attention_.y = arena_.take(dtype, {batch, tokens, config_.embed_dim});
+    mlp_ = plan_mlp_half(arena_, config_, dtype, batch, tokens, nullptr);
+    mlp_.y = arena_.take(dtype, {batch, tokens, config_.embed_dim});
   }
 
   std::vector<float> read(In view) const {

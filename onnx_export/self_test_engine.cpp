@@ -53,7 +53,7 @@ SelfTest engine_self_test(const VitConfig& config, const VitParams& params, Back
   Vit vit(backend, config, dtype, batch, VitMode::inference);
   const auto budget = std::make_shared<reference::Budget>(reference::Limits{});
   reference::Tensor tensor = make_tensor(budget, reference::Type::f32, {batch, config.num_classes}, "logits");
-  download_floats(backend, tensor.elements->floats, vit.forward(params, view));
+  download_floats(backend, tensor.elements->floats, vit.infer(params, view));
   test.outputs.push_back(SelfTest::sampled("logits", tensor));
   return test;
 }

@@ -140,7 +140,7 @@ void Chooser::length() {
       1, static_cast<std::int64_t>(
              std::bit_floor(static_cast<std::uint64_t>(std::max<std::int64_t>(images / 8, 1)))));
   const std::int64_t batch = std::min(recipe_.batch, fitting);
-  const std::int64_t parts = train_.accumulate;
+  const std::int64_t parts = std::max<std::int64_t>(train_.accumulate, 1);
   set("batch", (batch + parts - 1) / parts * parts,
       batch == recipe_.batch ? recipe_why_ : fmt::format("{} images allow eight steps an epoch", images));
   if (config_.told("steps") && train_.steps > 0) return;

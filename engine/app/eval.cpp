@@ -25,7 +25,7 @@ constexpr const char* kExamples =
     "  vitrail eval model.vitrail data=flowers/ --json\n"
     "  vitrail eval timm.safetensors data=imagenet/   a file of another format\n\n"
     "RUN stands for its best.vitrail, or last.vitrail where there is no best.\n"
-    "May be set: data, batch, threads, data_threads, device, gemm, isa; of another format's file also "
+    "May be set: data, batch, dtype, threads, data_threads, device, gemm, isa; of another format's file also "
     "model,\n"
     "init.norm_eps, init.gelu, init.num_heads, init.normalization.";
 
@@ -72,7 +72,7 @@ void check_classes(const ModelInfo& info, const EvalData& data) {
 }
 
 nlohmann::ordered_json to_json(const EvalReport& report, const EvalData& data, const fs::path& file,
-                               double seconds) {
+                               DType dtype, double seconds) {
   const std::size_t classes = data.class_names.size();
   nlohmann::ordered_json confusion = nlohmann::ordered_json::array();
   const std::size_t columns =
@@ -81,21 +81,28 @@ nlohmann::ordered_json to_json(const EvalReport& report, const EvalData& data, c
     const auto begin = report.confusion.begin() + static_cast<std::ptrdiff_t>(row * columns);
     confusion.push_back(std::vector<std::int64_t>(begin, begin + static_cast<std::ptrdiff_t>(columns)));
   }
-  return {{"file", file.string()},       {"data", data.spec},
-          {"part", data.part},           {"samples", report.samples},
-          {"top1", report.top1},         {"top1_error", report.top1_error},
-          {"top5", report.top5},         {"loss", report.loss},
-          {"seconds", seconds},          {"images_per_second", double(report.samples) / seconds},
-          {"classes", data.class_names}, {"confusion", confusion}};
+  return {{"file", file.string()},
+          {"data", data.spec},
+          {"part", data.part},
+          {"samples", report.samples},
+          {"top1", report.top1},
+          {"top1_error", report.top1_error},
+          {"top5", report.top5},
+          {"loss", report.loss},
+          {"dtype", name_of(dtype)},
+          {"seconds", seconds},
+          {"images_per_second", double(report.samples) / seconds},
+          {"classes", data.class_names},
+          {"confusion", confusion}};
 }
 
-void show(Console& console, const EvalReport& report, const EvalData& data, const fs::path& file,
+void show(Console& console, const EvalReport& report, const EvalData& data, const fs::path& file, DType dtype,
           double seconds) {
   console.row("Model", file.string());
   console.row("Data", fmt::format("{}  {} images ({})", data.spec, count_text(report.samples), data.part));
   console.row("Eval", fmt::format("top1 {:.2f} ±{:.2f} %  top5 {:.2f} %  loss {:.4f}", report.top1,
                                   report.top1_error, report.top5, report.loss));
-  console.row("Time", fmt::format("{:.1f} s  {} img/s", seconds,
+  console.row("Time", fmt::format("{:.1f} s in {}  {} img/s", seconds, name_of(dtype),
                                   count_text(std::int64_t(double(report.samples) / seconds))));
 }
 
@@ -103,20 +110,20 @@ ExitCode eval(Console& console, const EvalOptions& options) {
   console.set_quiet(options.json);
   const std::vector<Setting> settings = parse_arguments(options.settings);
   const std::vector<std::string> allowed = {
-      "data", "batch", "threads",       "data_threads", "device",         "gemm",
-      "isa",  "model", "init.norm_eps", "init.gelu",    "init.num_heads", "init.normalization"};
+      "data",  "batch",         "dtype",     "threads",        "data_threads",      "device", "gemm", "isa",
+      "model", "init.norm_eps", "init.gelu", "init.num_heads", "init.normalization"};
   allow_only(settings, "eval", allowed);
   const fs::path file = source_file(options.file, Prefer::best);
   ModelInfo info = is_foreign(file) ? ModelInfo{} : get_model_info(file);
   const RunConfig config = eval_config(info, settings);
   const std::unique_ptr<Backend> backend = open_device(config);
-  const LoadedModel loaded = load_source(file, *backend, config);
-  const Model& model = loaded.model;
+  const LoadedReady loaded = load_ready(file, *backend, config);
+  const ReadyModel& model = loaded.model;
   info.labels = model.labels;
   console.announce(fmt::format("reading {}", config.train.data));
   const EvalData data = open_eval_data(config, info);
   check_classes(info, data);
-  Classifier classifier(*backend, model.config, model.params, config.train.batch);
+  Classifier classifier(*backend, model.config, model.params, model.dtype, config.train.batch);
   const Stopwatch watch;
   const EvalReport report = evaluate(
       classifier, data.images, model.input, data_threads(config, backend->info()),
@@ -127,9 +134,9 @@ ExitCode eval(Console& console, const EvalOptions& options) {
         return true;
       });
   if (options.json) {
-    console.document(to_json(report, data, file, watch.seconds()).dump(2));
+    console.document(to_json(report, data, file, model.dtype, watch.seconds()).dump(2));
   } else {
-    show(console, report, data, file, watch.seconds());
+    show(console, report, data, file, model.dtype, watch.seconds());
     show_lines(console, "Note", loaded.lines);
   }
   return ExitCode::done;

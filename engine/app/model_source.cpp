@@ -6,6 +6,7 @@
 
 #include "engine/app/console.h"
 #include "engine/app/foreign.h"
+#include "engine/app/machine_choices.h"
 #include "engine/error.h"
 #include "engine/keys.h"
 #include "engine/sections.h"
@@ -118,6 +119,13 @@ LoadedModel load_source(const fs::path& path, Backend& backend, const RunConfig&
   std::vector<std::string> lines{imported.import.family};
   lines.insert(lines.end(), imported.import.lines.begin(), imported.import.lines.end());
   return {std::move(imported.model), std::move(lines)};
+}
+
+LoadedReady load_ready(const fs::path& path, Backend& backend, const RunConfig& config) {
+  const DType dtype = chosen_dtype(config.train, backend.info());
+  if (!is_foreign(path)) return {open_ready(path, backend, dtype), {}};
+  LoadedModel loaded = load_source(path, backend, config);
+  return {make_ready(std::move(loaded.model), backend, dtype), std::move(loaded.lines)};
 }
 
 void show_lines(Console& console, const char* label, const std::vector<std::string>& lines) {

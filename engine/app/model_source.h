@@ -5,6 +5,7 @@
 #include "engine/app/run_config.h"
 #include "engine/app/run_folder.h"
 #include "engine/import_model.h"
+#include "engine/ready_model.h"
 
 namespace vitrail::app {
 
@@ -28,6 +29,13 @@ struct LoadedModel {
   std::vector<std::string> lines;  // what was found and assumed, of another format
 };
 LoadedModel load_source(const std::filesystem::path& path, Backend& backend, const RunConfig& config = {});
+
+// The same for running alone.
+struct LoadedReady {
+  ReadyModel model;
+  std::vector<std::string> lines;
+};
+LoadedReady load_ready(const std::filesystem::path& path, Backend& backend, const RunConfig& config);
 
 void show_lines(Console& console, const char* label, const std::vector<std::string>& lines);
 

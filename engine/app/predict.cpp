@@ -21,9 +21,9 @@ constexpr const char* kExamples =
     "  vitrail predict runs/flowers-1 photos/*.jpg --top 3\n"
     "  vitrail predict model.vitrail rose.png --json     with the logits of every class\n"
     "  vitrail predict timm.pt rose.png model=vit_small_patch16_224 init.normalization=half\n\n"
-    "RUN stands for its best.vitrail, or last.vitrail where there is no best. Images are PNG or JPEG.\nMay "
-    "be "
-    "set of another format's file: model, init.norm_eps, init.gelu, init.num_heads, init.normalization.";
+    "RUN stands for its best.vitrail, or last.vitrail where there is no best. Images are PNG or JPEG.\n"
+    "May be set: dtype=f32|bf16|auto; of another format's file also model, init.norm_eps, init.gelu, "
+    "init.num_heads, init.normalization.";
 
 struct PredictOptions {
   std::string file;
@@ -38,11 +38,11 @@ struct Prediction {
   std::vector<std::size_t> classes;  // likeliest first, at most --top of them
 };
 
-std::string label_of(const Model& model, std::size_t index) {
+std::string label_of(const ReadyModel& model, std::size_t index) {
   return index < model.labels.size() ? model.labels[index] : std::to_string(index);
 }
 
-Prediction predict_image(Classifier& classifier, const Model& model, const std::string& image,
+Prediction predict_image(Classifier& classifier, const ReadyModel& model, const std::string& image,
                          std::int64_t top) {
   const InputConfig& input = model.input;
   std::vector<float> pixels(static_cast<std::size_t>(input.channels * input.size * input.size));
@@ -58,7 +58,7 @@ Prediction predict_image(Classifier& classifier, const Model& model, const std::
   return prediction;
 }
 
-nlohmann::ordered_json to_json(const Prediction& prediction, const Model& model) {
+nlohmann::ordered_json to_json(const Prediction& prediction, const ReadyModel& model) {
   nlohmann::ordered_json top = nlohmann::ordered_json::array();
   for (const std::size_t index : prediction.classes) {
     top.push_back({{"class", index},
@@ -68,18 +68,19 @@ nlohmann::ordered_json to_json(const Prediction& prediction, const Model& model)
   return {{"image", prediction.image}, {"top", top}, {"logits", prediction.logits}};
 }
 
-void show(Console& console, const Prediction& prediction, const Model& model) {
+void show(Console& console, const Prediction& prediction, const ReadyModel& model) {
   console.line(prediction.image);
   for (const std::size_t index : prediction.classes) {
     console.row(fmt::format("{:.2f} %", 100 * prediction.probabilities[index]), label_of(model, index));
   }
 }
 
-// Takes what tells of a file of another format out of the list of images.
+// Takes the settings out of the list of images.
 RunConfig take_settings(std::vector<std::string>& images) {
   std::vector<std::string> settings;
   std::erase_if(images, [&](const std::string& word) {
-    const bool setting = word.starts_with("init.") || word.starts_with("model=");
+    const bool setting =
+        word.starts_with("init.") || word.starts_with("model=") || word.starts_with("dtype=");
     if (setting) settings.push_back(word);
     return setting;
   });
@@ -94,9 +95,9 @@ ExitCode predict(Console& console, PredictOptions options) {
   const RunConfig config = take_settings(options.images);
   const fs::path file = source_file(options.file, Prefer::best);
   const std::unique_ptr<Backend> backend = open_device({});
-  const LoadedModel loaded = load_source(file, *backend, config);
-  const Model& model = loaded.model;
-  Classifier classifier(*backend, model.config, model.params, 1);
+  const LoadedReady loaded = load_ready(file, *backend, config);
+  const ReadyModel& model = loaded.model;
+  Classifier classifier(*backend, model.config, model.params, model.dtype, 1);
   nlohmann::ordered_json images = nlohmann::ordered_json::array();
   for (const std::string& image : options.images) {
     const Prediction prediction = predict_image(classifier, model, image, options.top);

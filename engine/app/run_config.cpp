@@ -138,7 +138,8 @@ void apply(RunConfig& config, std::vector<Setting> settings) {
       }
       throw ConfigError(fmt::format("{}: {}", setting.origin, error.what()));
     }
-    config.origins[setting.name] = setting.origin;
+    const bool batch_auto = setting.name == "batch" && setting.value == "auto";  // the data decide
+    config.origins[batch_auto ? "accumulate" : setting.name] = setting.origin;
     if (setting.name == "model" && setting.value != "custom") note_model_origins(config, setting);
     if (setting.name == "model.mlp_ratio")
       config.origins["model.mlp_dim"] = "model.mlp_ratio, " + setting.origin;

@@ -3,6 +3,7 @@
 #include "engine/app/banner.h"
 #include "engine/app/beginning.h"
 #include "engine/app/commands.h"
+#include "engine/app/machine_choices.h"
 #include "engine/app/platform.h"
 #include "engine/app/run_lock.h"
 #include "engine/app/settings_help.h"
@@ -20,6 +21,7 @@ constexpr const char* kExamples =
     "  vitrail train data=fashion-mnist\n"
     "  vitrail train data=flowers/ model=vit_tiny_patch16_224 epochs=30 out=runs/flowers-tiny\n"
     "  vitrail train data=flowers/ opt.lr=3e-4 accumulate=4 save.every_steps=500\n"
+    "  vitrail train data=flowers/ batch=1024 accumulate=auto memory.limit=8GiB dtype=auto\n"
     "  vitrail train data=flowers/ init=vit_small.safetensors     fine-tunes weights of timm, Hugging Face, "
     "…\n"
     "  vitrail train data=flowers/ resume_from=checkpoint.pt      goes on with a training of PyTorch\n"
@@ -70,6 +72,7 @@ ExitCode train(Console& console, const std::vector<std::string>& arguments) {
   const std::unique_ptr<FileBeginning> file = open_beginning(config, *backend, console);
   console.announce("looking at the images");
   show_choices(console, file ? file->fit(config, data, console) : choose(config, data));
+  show_choices(console, choose_for_machine(config, data, backend->info(), memory_state().available));
   config.train.check();
   check_classes(config.train, data);
 

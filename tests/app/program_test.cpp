@@ -64,7 +64,7 @@ TEST_CASE("usage: exit code 2 and the nearest right name") {
   check({"train", "data=x", "epochs=1.5"}, "expected a whole number");
   check({"train", "data=x", "ema.warmup=yes"}, "true | false");
   check({"train", "data=x", "model=vit_tinny_patch16_224"}, "did you mean 'vit_tiny_patch16_224'?");
-  check({"train", "data=x", "dtype=bf16"}, "bf16");
+  check({"train", "data=x", "dtype=f16"}, "bf16");
   check({"train", "data=x", "verbose"}, "KEY=VALUE");
   check({"train", "data=x", "config=none.toml"}, "none.toml");
   check({"resume", "nowhere"}, "found nothing");

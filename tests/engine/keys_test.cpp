@@ -84,6 +84,7 @@ TrainConfig unusual() {
                 .gamma = 0.7};
   c.ema = {.decay = 0.9998, .warmup = false};
   c.save = {.mode = SaveMode::barrier, .every_steps = 11, .keep = 2, .keep_every = 33};
+  c.memory = {.recompute = Recompute::block, .limit = (std::uint64_t{3} << 30) + 1024};
   c.init = {.file = "some where/weights.safetensors",
             .norm_eps = 1e-12,
             .gelu = GeluKind::tanh,
@@ -140,10 +141,28 @@ TEST_CASE("values are read strictly") {
     CHECK_MESSAGE(contains(refusal("input.std", text), "input.std: expected"), text);
   }
   CHECK(refusal("opt.kind", "sgd") == "opt.kind: expected adamw | adam, found 'sgd'");
-  CHECK(contains(refusal("dtype", "bf16"), "not there yet"));
+  CHECK(refusal("dtype", "f16") == "dtype: expected f32 | bf16 | f64 | auto, found 'f16'");
+  for (const char* text : {"", "8", "GiB", "0GiB", "1.5GiB", "-1GiB", "8 GiB", "8gib", "99999999999GiB"}) {
+    CHECK_MESSAGE(contains(refusal("memory.limit", text), "such as 8GiB"), text);
+  }
   CHECK(refusal("opt.lr", "1e30") == "accepted");
   CHECK(refusal("ema.decay", "1") != "accepted");
   CHECK(refusal("augment.flip", "1") == "accepted");
+}
+
+TEST_CASE("what is left to the program reads back as auto, and is refused where nothing chooses") {
+  TrainConfig config;
+  set_key(config, "dtype", "auto");
+  set_key(config, "accumulate", "auto");
+  CHECK(from_settings(to_settings(config)) == config);
+  CHECK_THROWS_WITH_AS(config.check(), doctest::Contains("dtype: auto"), ConfigError);
+  set_key(config, "dtype", "bf16");
+  CHECK_THROWS_WITH_AS(config.check(), doctest::Contains("accumulate: auto"), ConfigError);
+  set_key(config, "accumulate", "2");
+  CHECK_NOTHROW(config.check());
+  set_key(config, "memory.limit", "3072MiB");
+  CHECK(config.memory.limit == std::uint64_t{3} << 30);
+  CHECK(to_settings(config) != to_settings(TrainConfig{}));
 }
 
 TEST_CASE("one mean stands for all channels, two for the first and the others") {

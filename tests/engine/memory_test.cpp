@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 #include "engine/import_model.h"
 #include "engine/model_io.h"
+#include "engine/ready_model.h"
 #include "engine/trainer.h"
 #include "format/safetensors.h"
 #include "format/torch_file.h"
@@ -13,6 +14,7 @@
 
 namespace vitrail {
 
+using test::anonymous_bytes;
 using test::kSanitized;
 using test::peak_resident_bytes;
 using test::resident_bytes;
@@ -94,6 +96,30 @@ TEST_CASE("loading takes the memory of the model, and at most 16 MiB" * doctest:
   const std::int64_t taken = peak_resident_bytes() - before;
   CHECK(taken >= bytes);  // else the measurement sees nothing
   CHECK(taken <= bytes + (std::int64_t{16} << 20));
+}
+
+TEST_CASE("a model that runs alone is not copied, and in bf16 its matrices alone are" *
+          doctest::skip(kSanitized)) {
+  const test::TemporaryFolder folder;
+  const auto backend = make_backend("cpu", {.threads = 2});
+  std::int64_t bytes = 0;
+  {
+    const VitConfig config = sixty_megabytes();
+    const Model model{
+        .config = config, .input = {}, .labels = {}, .params = ParamSet(*backend, config, DType::f32)};
+    init_params(*backend, config, model.params, 1);
+    save_model(folder / "a.vitrail", *backend, model);
+    bytes = static_cast<std::int64_t>(model.params.bytes());
+  }
+  const std::int64_t before = anonymous_bytes();
+  const ReadyModel f32 = open_ready(folder / "a.vitrail", *backend, DType::f32);
+  CHECK(anonymous_bytes() - before <= bytes / 20);
+  peak_resident_bytes();
+  const std::int64_t resident = resident_bytes();
+  const ReadyModel bf16 = open_ready(folder / "a.vitrail", *backend, DType::bf16);
+  const std::int64_t taken = peak_resident_bytes() - resident;
+  CHECK(taken >= bytes * 45 / 100);
+  CHECK(taken <= bytes / 2 + (std::int64_t{8} << 20));
 }
 
 TEST_CASE("so does taking over a file of another program" * doctest::skip(kSanitized)) {

@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <fstream>
 
+#include "engine/error.h"
 #include "engine/evaluate.h"
+#include "engine/ready_model.h"
 #include "format/error.h"
 #include "format/file.h"
 #include "tests/support/temporary_folder.h"
@@ -49,6 +51,48 @@ TEST_CASE("a model comes back from its file alone, for each switch") {
         after(*backend, loaded.config, loaded.params, 3);
     CHECK((before.logits(images) == after.logits(images)));
   }
+}
+
+TEST_CASE("a model ready to run computes what the loaded one does, on the weights where they are mapped") {
+  const test::TemporaryFolder folder;
+  const auto backend = make_backend("cpu");
+  for (const test::NamedConfig& named : test::switch_configs()) {
+    CAPTURE(named.name);
+    Model model = random_model(*backend, named.config);
+    save_model(folder / "m.vitrail", *backend, model);
+    const ReadyModel ready = open_ready(folder / "m.vitrail", *backend, DType::f32);
+    CHECK(ready.labels == model.labels);
+    CHECK_FALSE(ready.set);
+    CHECK(ready.rounded.size() == 0);
+    const std::vector<float> images = some_images(named.config, 3);
+    Classifier before(*backend, model.config, model.params, 3),
+        after(*backend, ready.config, ready.params, ready.dtype, 3);
+    CHECK((before.logits(images) == after.logits(images)));
+
+    // In bf16 too: the same rounded matrices, from the file and from memory.
+    const ReadyModel mapped = open_ready(folder / "m.vitrail", *backend, DType::bf16);
+    const ReadyModel copied = make_ready(std::move(model), *backend, DType::bf16);
+    std::vector<std::byte> a(mapped.rounded.size()), b(copied.rounded.size());
+    const auto whole = [](const Buffer& buffer) {
+      return In{buffer.data(), DType::bf16, {static_cast<std::int64_t>(buffer.size() / 2)}};
+    };
+    backend->download(a.data(), whole(mapped.rounded), a.size());
+    backend->download(b.data(), whole(copied.rounded), b.size());
+    CHECK(a.size() > 0);
+    CHECK((a == b));
+  }
+}
+
+TEST_CASE("a model of f64 computes in f64, and never in bf16") {
+  const test::TemporaryFolder folder;
+  const auto backend = make_backend("cpu");
+  const Model model{.config = test::tiny_config(),
+                    .input = {},
+                    .labels = {},
+                    .params = ParamSet(*backend, test::tiny_config(), DType::f64)};
+  save_model(folder / "m.vitrail", *backend, model);
+  CHECK(open_ready(folder / "m.vitrail", *backend, DType::f32).dtype == DType::f64);
+  CHECK_THROWS_AS(open_ready(folder / "m.vitrail", *backend, DType::bf16), ConfigError);
 }
 
 TEST_CASE("weights load strictly, and all that is wrong is named together") {

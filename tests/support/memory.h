@@ -26,6 +26,16 @@ inline std::int64_t resident_bytes() {
   return resident * ::sysconf(_SC_PAGESIZE);
 }
 
+// Of these, bytes that are not pages of a file (proc(5), status).
+inline std::int64_t anonymous_bytes() {
+  std::ifstream status("/proc/self/status");
+  std::int64_t kibibytes = 0;
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("RssAnon:")) kibibytes = std::stoll(line.substr(8));
+  }
+  return kibibytes * 1024;
+}
+
 // The most bytes that were in memory at once since the last call (proc(5), clear_refs and status).
 inline std::int64_t peak_resident_bytes() {
   std::ifstream status("/proc/self/status");

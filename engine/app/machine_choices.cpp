@@ -1,0 +1,85 @@
+#include "engine/app/machine_choices.h"
+
+#include <fmt/format.h>
+
+#include "engine/app/text.h"
+#include "engine/error.h"
+#include "engine/key_parse.h"
+#include "engine/keys.h"
+#include "engine/memory_plan.h"
+
+namespace vitrail::app {
+namespace {
+
+Choice made(RunConfig& config, const std::string& name, const std::string& value, const std::string& why) {
+  set_key(config.train, name, value);
+  config.origins[name] = why;
+  return {name, value, why};
+}
+
+struct Limit {
+  std::uint64_t bytes;
+  std::string text;
+};
+
+Limit memory_limit(const TrainConfig& config, std::uint64_t available) {
+  if (config.memory.limit > 0) return {config.memory.limit, "memory.limit=" + size_text(config.memory.limit)};
+  const std::uint64_t bytes = available / 5 * 4;
+  return {bytes, bytes_text(bytes) + ", four fifths of the free memory"};
+}
+
+std::uint64_t planned(TrainConfig config, std::int64_t parts, bool evaluates) {
+  config.accumulate = parts;
+  return plan_memory(config, evaluates).total();
+}
+
+[[noreturn]] void refuse(const TrainConfig& config, std::int64_t parts, std::uint64_t bytes,
+                         const Limit& limit) {
+  const bool can_cut = parts < config.batch, can_recompute = config.memory.recompute != Recompute::block;
+  throw ConfigError(
+      fmt::format("the training needs {} with {} of {} images, and its limit is {}; use {}{}a smaller model, "
+                  "or save.mode=barrier, "
+                  "which needs no copy for checkpoints",
+                  bytes_text(bytes), parts == 1 ? "batches" : "parts", config.batch / parts, limit.text,
+                  can_cut ? "accumulate=auto, " : "", can_recompute ? "memory.recompute=block, " : ""));
+}
+
+// The fewest parts of equal size that fit.
+std::int64_t fewest_parts(const TrainConfig& config, const Limit& limit, bool evaluates) {
+  for (std::int64_t parts = 1; parts <= config.batch; ++parts) {
+    if (config.batch % parts == 0 && planned(config, parts, evaluates) <= limit.bytes) return parts;
+  }
+  refuse(config, config.batch, planned(config, config.batch, evaluates), limit);
+}
+
+}  // namespace
+
+DType chosen_dtype(const TrainConfig& config, const BackendInfo& device) {
+  if (!config.dtype_auto) return config.dtype;
+  return device.fast_bf16 ? DType::bf16 : DType::f32;
+}
+
+std::vector<Choice> choose_for_machine(RunConfig& config, const DataSource& data, const BackendInfo& device,
+                                       std::uint64_t available) {
+  std::vector<Choice> choices;
+  TrainConfig& train = config.train;
+  if (train.dtype_auto) {
+    choices.push_back(made(config, "dtype", name_of(chosen_dtype(train, device)),
+                           device.fast_bf16 ? "this device multiplies bf16 faster than f32"
+                                            : "this device has no instructions for bf16"));
+  }
+  const Limit limit = memory_limit(train, available);
+  const bool evaluates = data.val != nullptr;
+  if (train.accumulate == 0) {
+    const std::int64_t parts = fewest_parts(train, limit, evaluates);
+    choices.push_back(made(config, "accumulate", std::to_string(parts),
+                           fmt::format("parts of {} images take {} of {}", train.batch / parts,
+                                       bytes_text(planned(train, parts, evaluates)), limit.text)));
+  } else if (train.memory.limit > 0 && train.batch % train.accumulate == 0) {
+    const std::uint64_t bytes = planned(train, train.accumulate, evaluates);
+    if (bytes > limit.bytes) refuse(train, train.accumulate, bytes, limit);
+  }
+  return choices;
+}
+
+}  // namespace vitrail::app

@@ -1,0 +1,17 @@
+#pragma once
+// What depends on the machine and was left to the program: dtype=auto and accumulate=auto.
+
+#include "engine/app/choices.h"
+
+namespace vitrail::app {
+
+// The dtype to compute in on this device.
+DType chosen_dtype(const TrainConfig& config, const BackendInfo& device);
+
+// After the choices that the data decide. `available`: bytes of memory that are free now; memory.limit is
+// four fifths of them unless told. Throws ConfigError when the run does not fit into a limit that was told,
+// or with accumulate=auto not even one image at a time.
+std::vector<Choice> choose_for_machine(RunConfig& config, const DataSource& data, const BackendInfo& device,
+                                       std::uint64_t available);
+
+}  // namespace vitrail::app

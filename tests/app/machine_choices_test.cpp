@@ -1,0 +1,81 @@
+#include "engine/app/machine_choices.h"
+
+#include <doctest/doctest.h>
+
+#include "engine/app/random_images.h"
+#include "engine/error.h"
+#include "engine/memory_plan.h"
+
+using namespace vitrail;
+using namespace vitrail::app;
+
+namespace {
+
+using Arguments = std::vector<std::string>;
+
+DataSource some_data() {
+  VitConfig shape;
+  shape.img_size = 28;
+  shape.in_chans = 1;
+  shape.num_classes = 5;
+  return random_images(shape, 4096);
+}
+
+RunConfig chosen(const Arguments& told, std::uint64_t available, const BackendInfo& device = {}) {
+  const DataSource data = some_data();
+  RunConfig config = read_run_config(told);
+  choose(config, data);
+  choose_for_machine(config, data, device, available);
+  CHECK_NOTHROW(config.train.check());
+  return config;
+}
+
+std::uint64_t needed(const TrainConfig& config) {
+  return plan_memory(config, some_data().val != nullptr).total();
+}
+
+constexpr std::uint64_t kPlenty = std::uint64_t{64} << 30;
+
+}  // namespace
+
+TEST_CASE("accumulate=auto takes the fewest parts that fit, and the batch stays") {
+  const RunConfig whole = chosen({"batch=96", "accumulate=auto"}, kPlenty);
+  CHECK(whole.train.batch == 96);
+  CHECK(whole.train.accumulate == 1);
+  for (const std::int64_t parts : {2, 3, 8, 96}) {
+    TrainConfig wanted = whole.train;
+    wanted.accumulate = parts;
+    const std::uint64_t limit = needed(wanted);
+    const RunConfig told =
+        chosen({"batch=96", "accumulate=auto", "memory.limit=" + std::to_string(limit) + "B"}, 0);
+    CHECK(told.train.accumulate == parts);
+    CHECK(told.train.batch == 96);
+    CHECK(chosen({"batch=96", "accumulate=auto"}, limit / 4 * 5 + 5).train.accumulate == parts);
+    CHECK(told.origins.at("accumulate").find("memory.limit") != std::string::npos);
+  }
+}
+
+TEST_CASE("batch=auto is the data's batch, cut to fit") {
+  const RunConfig usual = chosen({}, kPlenty), cut = chosen({"batch=auto"}, needed(usual.train));
+  CHECK(cut.train.batch == usual.train.batch);
+  CHECK(cut.train.accumulate > 1);
+  CHECK(cut.train.batch % cut.train.accumulate == 0);
+}
+
+TEST_CASE("what does not fit is refused with what would help") {
+  CHECK_THROWS_WITH_AS(chosen({"accumulate=auto", "memory.limit=1MiB"}, kPlenty),
+                       doctest::Contains("memory.recompute=block"), ConfigError);
+  CHECK_THROWS_WITH_AS(chosen({"batch=64", "memory.limit=1MiB"}, kPlenty),
+                       doctest::Contains("accumulate=auto"), ConfigError);
+  CHECK_NOTHROW(chosen({"batch=64"}, 1));  // a limit that nobody told binds what is automatic alone
+}
+
+TEST_CASE("dtype=auto is bf16 where the device is fast at it") {
+  BackendInfo device;
+  CHECK(chosen({"dtype=auto"}, kPlenty, device).train.dtype == DType::f32);
+  device.fast_bf16 = true;
+  const RunConfig config = chosen({"dtype=auto"}, kPlenty, device);
+  CHECK(config.train.dtype == DType::bf16);
+  CHECK_FALSE(config.train.dtype_auto);
+  CHECK(chosen({}, kPlenty, device).train.dtype == DType::f32);
+}
