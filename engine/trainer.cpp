@@ -109,7 +109,7 @@ struct Trainer::State {
   void upload(const Batch& batch);
   void forward_backward();
   StepReport finish_step();
-  EvalReport evaluate_now(const EvalProgress& progress);
+  EvalReport evaluate_now(const EvalProgress& watch);
   void require_finite(double value, const char* what) const;
 
   Backend& backend;
@@ -180,7 +180,7 @@ StepReport Trainer::State::finish_step() {
 }
 
 // With the EMA, where the network reads the weights otherwise: so that no second copy is needed.
-EvalReport Trainer::State::evaluate_now(const EvalProgress& progress) {
+EvalReport Trainer::State::evaluate_now(const EvalProgress& watch) {
   struct Back {
     State& state;
     ~Back() { state.computed.follow(state.weights); }
@@ -190,7 +190,7 @@ EvalReport Trainer::State::evaluate_now(const EvalProgress& progress) {
     computed.follow(*ema);
     back.emplace(*this);
   }
-  return evaluate(*classifier, data.val, config.input, data_threads, progress);
+  return evaluate(*classifier, data.val, config.input, data_threads, watch);
 }
 
 void Trainer::State::require_finite(double value, const char* what) const {
