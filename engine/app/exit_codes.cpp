@@ -29,7 +29,9 @@ Failure describe(const std::exception& error) {
   Failure failure{.code = code_of(error), .error = error.what(), .help = {}};
   if (failure.code == ExitCode::memory) {
     failure.error = "not enough memory";
-    failure.help = "lower batch, or raise accumulate: it cuts a batch into parts and learns the same";
+    failure.help =
+        "use accumulate=auto, which cuts a batch into parts that fit, memory.recompute=block, or a lower "
+        "batch";
     return failure;
   }
   for (const std::string_view advice : kAdvice) {
