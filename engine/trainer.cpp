@@ -185,11 +185,8 @@ EvalReport Trainer::State::evaluate_now(const EvalProgress& watch) {
     State& state;
     ~Back() { state.computed.follow(state.weights); }
   };
-  std::optional<Back> back;
-  if (ema) {
-    computed.follow(*ema);
-    back.emplace(*this);
-  }
+  const Back back{*this};
+  if (ema) computed.follow(*ema);
   return evaluate(*classifier, data.val, config.input, data_threads, watch);
 }
 
