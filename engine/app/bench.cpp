@@ -2,12 +2,15 @@
 
 #include "engine/app/bench_table.h"
 #include "engine/app/commands.h"
+#include "engine/app/machine_choices.h"
 #include "engine/app/platform.h"
 #include "engine/app/random_images.h"
 #include "engine/app/stopwatch.h"
 #include "engine/app/text.h"
+#include "engine/compute_weights.h"
 #include "engine/error.h"
 #include "engine/trainer.h"
+#include "kernels/check.h"
 
 namespace vitrail::app {
 namespace {
@@ -17,7 +20,7 @@ constexpr const char* kExamples =
     "  vitrail bench                                          vit_tiny_patch16_224, batch 8\n"
     "  vitrail bench vit_small_patch16_224 batch=16 steps=5\n"
     "  vitrail bench custom model.img_size=28 model.patch_size=4 model.dim=128 model.heads=4 --json\n\n"
-    "May be set: batch, steps, accumulate, dtype, threads, gemm, isa, device, model.*, opt.*.";
+    "May be set: batch, steps, accumulate, dtype, memory.*, threads, gemm, isa, device, model.*, opt.*.";
 
 struct BenchOptions {
   std::string model = "vit_tiny_patch16_224";
@@ -76,10 +79,12 @@ void time_training(Console& console, Backend& backend, const RunConfig& config, 
 
 void time_inference(Console& console, Backend& backend, const RunConfig& config, BenchResult& result) {
   const VitConfig& model = config.train.model;
-  const ParamSet params(backend, model, config.train.dtype);
+  const ParamSet params(backend, model, statistics_dtype(config.train.dtype));
   init_params(backend, model, params, config.train.seed);
   result.parameters = params.parameters();
-  Classifier classifier(backend, model, params, config.train.batch);
+  ComputeWeights computed(backend, model, config.train.dtype);
+  computed.follow(params);
+  Classifier classifier(backend, model, computed.views(), config.train.dtype, config.train.batch);
   const std::vector<float> images(
       static_cast<std::size_t>(config.train.batch * model.in_chans * model.img_size * model.img_size), 0.5f);
   classifier.logits(images);
@@ -161,8 +166,9 @@ ExitCode bench(Console& console, const BenchOptions& options) {
     given.settings.insert(given.settings.begin(), given.model);
     given.model = BenchOptions{}.model;
   }
-  const RunConfig config = bench_config(given);
+  RunConfig config = bench_config(given);
   const std::unique_ptr<Backend> backend = open_device(config);
+  choose_for_machine(config, {}, backend->info(), memory_state().available);
   BenchResult result;
   result.peak = backend->measure_peak();
   if (options.trains()) time_training(console, *backend, config, result);
