@@ -16,7 +16,8 @@ enum class GeluKind : std::uint8_t {
 };
 
 // y = dropout(gelu(pre)): y of a LinearGeluForward from its pre as that is stored, bit for bit; so a bf16
-// LinearGeluForward takes the GELU of the rounded pre.
+// LinearGeluForward takes the GELU of the rounded pre. (A GPU whose library computed a tanh GELU in its
+// product gives that up: there they agree within rounding.)
 struct GeluForward {
   static constexpr const char* kName = "gelu_forward";
   Out y;   // (samples, tokens, features), may be pre itself

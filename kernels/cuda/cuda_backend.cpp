@@ -23,6 +23,8 @@ template <class Op>
 DType dtype_of(const Op& op) {
   if constexpr (requires { op.x; }) {
     return op.x.dtype;
+  } else if constexpr (requires { op.pre; }) {
+    return op.pre.dtype;
   } else if constexpr (requires { op.dy; }) {
     return op.dy.dtype;
   } else if constexpr (requires { op.dx; }) {
@@ -102,6 +104,7 @@ class CudaBackend final : public Backend {
   void execute(const LinearForward& op) override { dispatch(op); }
   void execute(const LinearBackward& op) override { dispatch(op); }
   void execute(const LinearGeluForward& op) override { dispatch(op); }
+  void execute(const GeluForward& op) override { dispatch(op); }
   void execute(const LinearResidualForward& op) override { dispatch(op); }
   void execute(const LinearResidualBackward& op) override { dispatch(op); }
   void execute(const LayerNormForward& op) override { dispatch(op); }

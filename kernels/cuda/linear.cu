@@ -256,6 +256,16 @@ void execute(Context& context, const LinearGeluForward& op) {
   });
 }
 
+void execute(Context& context, const GeluForward& op) {
+  float* y = op.y.as<float>();
+  const float* pre = op.pre.as<float>();
+  const std::int64_t samples = op.pre.shape[0], size = op.pre.shape[1] * op.pre.shape[2];
+  with_gelu(op.gelu, [&](auto gelu) {
+    for_elements(context.stream(), samples, size, all_in_fours(size, y, pre),
+                 ApplyGelu<decltype(gelu)>{y, pre, size, DropoutMask(op.dropout)});
+  });
+}
+
 void execute(Context& context, const LinearResidualForward& op) {
   const Sizes sizes = sizes_of(op.x.shape, op.y.shape);
   const bool plain = !op.gamma && !op.branch && op.dropout.rate == 0 && op.drop_path.rate == 0;

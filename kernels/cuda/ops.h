@@ -18,6 +18,7 @@ void execute(Context& context, const MeanTokensBackward& op);
 void execute(Context& context, const LinearForward& op);
 void execute(Context& context, const LinearBackward& op);
 void execute(Context& context, const LinearGeluForward& op);
+void execute(Context& context, const GeluForward& op);
 void execute(Context& context, const LinearResidualForward& op);
 void execute(Context& context, const LinearResidualBackward& op);
 void execute(Context& context, const LayerNormForward& op);
