@@ -53,8 +53,8 @@ struct SaveConfig {
 };
 
 struct MemoryConfig {
-  Recompute recompute = Recompute::none;
-  std::uint64_t limit = 0;  // bytes that the run may take; 0: a share of what is free
+  Recompute recompute = Recompute::gelu;  // costs less than can be measured
+  std::uint64_t limit = 0;                // bytes that the run may take; 0: a share of what is free
 
   friend bool operator==(const MemoryConfig&, const MemoryConfig&) = default;
 };
