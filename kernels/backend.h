@@ -46,7 +46,6 @@ struct BackendInfo {
   std::string bf16 = {};   // who multiplies those of bf16
   bool fast_bf16 = false;  // by instructions made for it: faster than f32
   int threads = 1;
-  bool fast_bf16 = false;  // it multiplies bf16 faster than f32
 };
 
 // Time spent in one kind of op since profiling began, and what it had to do in that time.

@@ -86,8 +86,11 @@ void forward_gelu(Context& context, const LinearGeluForward& op, Gelu) {
           const T* mask =
               mask_of_row(dropout, memory, sizes, sizes.out, strip.row + row, strip.col, strip.cols);
           each_vector<T>(strip.cols, [&](std::int64_t i, const auto& access) {
-            const Vec<T> x = access.load(from + i) + load_or(bias, i, T{0}, access);
-            if (pre) write(access, pre + i, x);
+            Vec<T> x = access.load(from + i) + load_or(bias, i, T{0}, access);
+            if (pre) {
+              write(access, pre + i, x);
+              x = read(access, pre + i);  // as it is kept, so that GeluForward gives the same
+            }
             write(access, y + i, Gelu::template y<T>(x) * load_or(mask, i, T{1}, access));
           });
         }
