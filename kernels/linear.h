@@ -40,7 +40,8 @@ struct LinearBackward {
 struct LinearGeluForward {
   static constexpr const char* kName = "linear_gelu_forward";
   Out y;      // (samples, tokens, out)
-  Out pre;    // (samples, tokens, out), kept for the backward; absent in inference
+  Out pre;    // (samples, tokens, out), kept for the backward, and then y is of pre as it is kept; absent in
+              // inference
   In x;       // (samples, tokens, in)
   In weight;  // (out, in)
   In bias;    // (out), may be absent
