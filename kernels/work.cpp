@@ -98,6 +98,10 @@ Work work_of(const LinearGeluForward& op) {
   return multiplies_forward(op.x, op.y, {op.y, op.pre, op.x, op.weight, op.bias});
 }
 
+Work work_of(const GeluForward& op) {
+  return moves({op.y, op.pre});
+}
+
 Work work_of(const LinearResidualForward& op) {
   return multiplies_forward(op.x, op.y, {op.y, op.branch, op.residual, op.x, op.weight, op.bias, op.gamma});
 }

@@ -7,6 +7,7 @@
 #include "kernels/cast.h"
 #include "kernels/combine.h"
 #include "kernels/dropout.h"
+#include "kernels/gelu.h"
 #include "kernels/layernorm.h"
 #include "kernels/linear.h"
 #include "kernels/loss.h"
@@ -44,6 +45,7 @@ Work work_of(const MeanTokensBackward& op);
 Work work_of(const LinearForward& op);
 Work work_of(const LinearBackward& op);
 Work work_of(const LinearGeluForward& op);
+Work work_of(const GeluForward& op);
 Work work_of(const LinearResidualForward& op);
 Work work_of(const LinearResidualBackward& op);
 Work work_of(const LayerNormForward& op);
