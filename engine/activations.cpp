@@ -4,18 +4,6 @@
 
 namespace vitrail {
 
-const char* name_of(Recompute level) {
-  switch (level) {
-    case Recompute::none:
-      return "none";
-    case Recompute::gelu:
-      return "gelu";
-    case Recompute::block:
-      return "block";
-  }
-  return "?";
-}
-
 Activations::Activations(const VitConfig& config_in, DType dtype, VitMode mode, Recompute recompute_in)
     : config(config_in), recompute(recompute_in), dtype_(dtype), wide_(statistics_dtype(dtype)), mode_(mode) {
   config.check();

@@ -43,6 +43,18 @@ const char* name_of(AdamKind kind) {
   return kind == AdamKind::adam ? "adam" : "adamw";
 }
 
+const char* name_of(Recompute level) {
+  switch (level) {
+    case Recompute::none:
+      return "none";
+    case Recompute::gelu:
+      return "gelu";
+    case Recompute::block:
+      return "block";
+  }
+  return "?";
+}
+
 const char* name_of(SaveMode mode) {
   switch (mode) {
     case SaveMode::staged:
