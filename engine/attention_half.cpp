@@ -1,6 +1,7 @@
 #include "engine/attention_half.h"
 
 #include "engine/drop_path.h"
+#include "engine/normalise.h"
 #include "kernels/check.h"
 
 namespace vitrail {
@@ -16,17 +17,6 @@ Dropout attn_drop(const VitConfig& config, std::int64_t block, const Draws& draw
 
 Dropout proj_drop(const VitConfig& config, std::int64_t block, const Draws& draws) {
   return draws.dropout(config.proj_drop_rate, Purpose::proj_drop, block);
-}
-
-void normalise(Backend& backend, const VitConfig& config, const NormParams& params, const AttentionHalf& half,
-               In x) {
-  backend.run(LayerNormForward{.y = half.norm,
-                               .mean = half.mean,
-                               .rstd = half.rstd,
-                               .x = x,
-                               .weight = params.weight,
-                               .bias = params.bias,
-                               .eps = config.norm_eps});
 }
 
 }  // namespace

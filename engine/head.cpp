@@ -1,5 +1,7 @@
 #include "engine/head.h"
 
+#include "engine/normalise.h"
+
 namespace vitrail {
 namespace {
 
@@ -65,14 +67,7 @@ void head_forward(Backend& backend, const VitConfig& config, const VitParams& pa
     backend.run(MeanTokensForward{.y = head.mean_tokens, .x = x, .first = config.prefix()});
     x = head.mean_tokens;
   }
-  const NormParams& norm = norm_params(config, params);
-  backend.run(LayerNormForward{.y = head.norm,
-                               .mean = head.mean,
-                               .rstd = head.rstd,
-                               .x = x,
-                               .weight = norm.weight,
-                               .bias = norm.bias,
-                               .eps = config.norm_eps});
+  normalise(backend, config, norm_params(config, params), head, x);
   if (mean_after_norm(config)) {
     backend.run(MeanTokensForward{.y = head.mean_tokens, .x = head.norm, .first = config.prefix()});
   }

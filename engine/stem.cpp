@@ -1,5 +1,7 @@
 #include "engine/stem.h"
 
+#include "engine/normalise.h"
+
 #include "kernels/check.h"
 
 namespace vitrail {
@@ -56,14 +58,7 @@ void stem_forward(Backend& backend, const VitConfig& config, const VitParams& pa
                                  .pos_embed = params.pos_embed});
   const Dropout dropout = pos_drop(config, draws);
   if (dropout.rate > 0) backend.run(ApplyDropout{.y = stem.tokens, .x = stem.tokens, .dropout = dropout});
-  if (!config.pre_norm) return;
-  backend.run(LayerNormForward{.y = stem.norm,
-                               .mean = stem.mean,
-                               .rstd = stem.rstd,
-                               .x = stem.tokens,
-                               .weight = params.norm_pre.weight,
-                               .bias = params.norm_pre.bias,
-                               .eps = config.norm_eps});
+  if (config.pre_norm) normalise(backend, config, params.norm_pre, stem, stem.tokens);
 }
 
 void stem_backward(Backend& backend, const VitConfig& config, const VitParams& params, const VitParams& grads,
