@@ -19,14 +19,9 @@ constexpr DType kDType = sizeof(T) == 8 ? DType::f64 : DType::f32;
 
 std::vector<NamedConfig> configs() {
   std::vector<NamedConfig> all = switch_configs();
-  VitConfig dropped = tiny_config();
+  VitConfig dropped = with_every_dropout(tiny_config());
   dropped.layer_scale = true;
   dropped.init_values = 0.5;
-  dropped.drop_rate = 0.2;
-  dropped.pos_drop_rate = 0.1;
-  dropped.proj_drop_rate = 0.2;
-  dropped.attn_drop_rate = 0.2;
-  dropped.drop_path_rate = 0.4;
   all.push_back({"every_dropout", dropped});
   VitConfig odd = tiny_config();  // nothing is a multiple of four
   odd.embed_dim = 14;

@@ -168,14 +168,9 @@ TEST_CASE("gradients of a whole network of each switch") {
 }
 
 TEST_CASE("gradients in two micro-batches, with every kind of dropout") {
-  VitConfig config = test::tiny_config();
+  VitConfig config = test::with_every_dropout(test::tiny_config());
   config.layer_scale = true;
   config.init_values = 0.5;
-  config.drop_rate = 0.2;
-  config.pos_drop_rate = 0.1;
-  config.proj_drop_rate = 0.2;
-  config.attn_drop_rate = 0.2;
-  config.drop_path_rate = 0.4;
   SUBCASE("one micro-batch") {
     check_gradients(config, 1);
   }

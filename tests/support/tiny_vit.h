@@ -29,6 +29,16 @@ inline VitConfig tiny_config() {
   return config;
 }
 
+// The same network with every kind of dropout.
+inline VitConfig with_every_dropout(VitConfig config) {
+  config.drop_rate = 0.2;
+  config.pos_drop_rate = 0.1;
+  config.proj_drop_rate = 0.2;
+  config.attn_drop_rate = 0.2;
+  config.drop_path_rate = 0.4;
+  return config;
+}
+
 // Training of tiny_config() on synthetic_data() of its own image size.
 inline TrainConfig tiny_training() {
   TrainConfig config;
