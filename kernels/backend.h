@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "kernels/each_op.h"
 #include "kernels/work.h"
 
 namespace vitrail {
@@ -100,30 +101,9 @@ class Backend {
   virtual std::byte* allocate(std::size_t bytes) = 0;
   virtual void deallocate(std::byte* data, std::size_t bytes) noexcept = 0;
 
-  virtual void execute(const PatchEmbedForward& op) = 0;
-  virtual void execute(const PatchEmbedBackward& op) = 0;
-  virtual void execute(const EmbedTokensForward& op) = 0;
-  virtual void execute(const EmbedTokensBackward& op) = 0;
-  virtual void execute(const SliceTokensForward& op) = 0;
-  virtual void execute(const SliceTokensBackward& op) = 0;
-  virtual void execute(const MeanTokensForward& op) = 0;
-  virtual void execute(const MeanTokensBackward& op) = 0;
-  virtual void execute(const LinearForward& op) = 0;
-  virtual void execute(const LinearBackward& op) = 0;
-  virtual void execute(const LinearGeluForward& op) = 0;
-  virtual void execute(const GeluForward& op) = 0;
-  virtual void execute(const LinearResidualForward& op) = 0;
-  virtual void execute(const LinearResidualBackward& op) = 0;
-  virtual void execute(const LayerNormForward& op) = 0;
-  virtual void execute(const LayerNormBackward& op) = 0;
-  virtual void execute(const AttentionForward& op) = 0;
-  virtual void execute(const AttentionBackward& op) = 0;
-  virtual void execute(const CrossEntropy& op) = 0;
-  virtual void execute(const ApplyDropout& op) = 0;
-  virtual void execute(const Combine& op) = 0;
-  virtual void execute(const Cast& op) = 0;
-  virtual void execute(const AdamStep& op) = 0;
-  virtual void execute(const GradNorm& op) = 0;
+#define VITRAIL_OP(Op) virtual void execute(const Op& op) = 0;
+  VITRAIL_EACH_OP(VITRAIL_OP)
+#undef VITRAIL_OP
 
  private:
   static double now();

@@ -2,6 +2,7 @@
 
 #include "kernels/cpu/attention_bf16.h"
 #include "kernels/cpu/dropout_mask.h"
+#include "kernels/cpu/heads.h"
 #include "kernels/cpu/micro_kernel.h"
 #include "kernels/cpu/ops.h"
 #include "kernels/cpu/tiles.h"
@@ -14,50 +15,11 @@ constexpr std::int64_t kQueries = 48;                    // about so many rows o
 constexpr std::int64_t kMostQueries = kQueries * 3 / 2;  // what piece() may make of it
 constexpr std::int64_t kTaskWork =
     30'000'000;  // multiplications; smaller pairs of sample and head share a task
-constexpr std::int64_t kWantedTasks = 32;
 
-struct Sizes {
-  std::int64_t batch, tokens, heads, head_dim;
-  std::int64_t dim() const { return heads * head_dim; }
-  std::int64_t pairs() const { return batch * heads; }
-  std::int64_t block() const { return piece(tokens, kQueries, 1); }  // queries of one
-};
-
-Sizes sizes_of(const Shape& qkv, std::int64_t heads) {
-  return {qkv.dims[0], qkv.dims[1], heads, qkv.dims[2] / 3 / heads};
+// Queries of one block.
+std::int64_t block_of(const Heads& heads) {
+  return piece(heads.tokens, kQueries, 1);
 }
-
-// Pairs of sample and head in one task.
-std::int64_t pairs_of_task(const Sizes& sizes) {
-  const std::int64_t work = 2 * sizes.tokens * sizes.tokens * sizes.head_dim + 1;
-  return greater(1, smaller(kTaskWork / work, sizes.pairs() / kWantedTasks));
-}
-
-// A sample and a head of it.
-struct Pair {
-  std::int64_t sample, head;
-};
-
-// Calls body(pair, next, worker) for each pair; `next` is the one that the same worker takes after it, or the
-// same once more where that is not known.
-template <class Body>
-void each_pair(Context& context, const Sizes& sizes, const Body& body) {
-  const std::int64_t group = pairs_of_task(sizes);
-  const auto at = [&](std::int64_t number) { return Pair{number / sizes.heads, number % sizes.heads}; };
-  context.pool().parallel_for(divided_up(sizes.pairs(), group), [&](std::int64_t index, int worker) {
-    const std::int64_t end = smaller(sizes.pairs(), (index + 1) * group);
-    for (std::int64_t number = index * group; number < end; ++number)
-      body(at(number), at(smaller(number + 1, end - 1)), worker);
-  });
-}
-
-// Rows of numbers, one a token.
-template <class T>
-struct Rows {
-  T* data;
-  std::int64_t stride;
-  T* at(std::int64_t row) const { return data + row * stride; }
-};
 
 // Memory of one worker, handed out in pieces that begin on a vector.
 template <class T>
@@ -76,30 +38,13 @@ class Pieces {
   T* next_;
 };
 
-// Which part of qkv.
-enum Part : int { kQuery, kKey, kValue };
-
-template <class T, class View>
-Rows<T> head_of(const View& qkv, const Sizes& sizes, const Pair& pair, Part part) {
-  return {static_cast<T*>(qkv.data) + (pair.sample * sizes.tokens * 3 + part) * sizes.dim() +
-              pair.head * sizes.head_dim,
-          3 * sizes.dim()};
-}
-
-// Of y and dy, (batch, tokens, heads·head_dim).
-template <class T, class View>
-Rows<T> output_of(const View& y, const Sizes& sizes, const Pair& pair) {
-  return {static_cast<T*>(y.data) + pair.sample * sizes.tokens * sizes.dim() + pair.head * sizes.head_dim,
-          sizes.dim()};
-}
-
 // Asks for rows [first, first + count) that will be read soon. A head's rows lie too far apart for the
 // processor to guess the next one, and waiting for them would take as long as a third of the products.
 template <class T>
-void fetch_ahead(const Rows<const T>& rows, const Sizes& sizes, std::int64_t first, std::int64_t count) {
+void fetch_ahead(const Rows<const T>& rows, const Heads& heads, std::int64_t first, std::int64_t count) {
   constexpr std::int64_t kLine = 64 / static_cast<std::int64_t>(sizeof(T));
   for (std::int64_t row = first; row < first + count; ++row) {
-    for (std::int64_t i = 0; i < sizes.head_dim; i += kLine)
+    for (std::int64_t i = 0; i < heads.head_dim; i += kLine)
       __builtin_prefetch(rows.at(row) + i, 0, 2);
   }
 }
@@ -108,23 +53,23 @@ void fetch_ahead(const Rows<const T>& rows, const Sizes& sizes, std::int64_t fir
 template <class T>
 struct Padded {
   std::int64_t dim, tokens;
-  explicit Padded(const Sizes& sizes)
-      : dim(rounded_up(sizes.head_dim, kLanes<T>)), tokens(rounded_up(sizes.tokens, kLanes<T>)) {}
+  explicit Padded(const Heads& heads)
+      : dim(rounded_up(heads.head_dim, kLanes<T>)), tokens(rounded_up(heads.tokens, kLanes<T>)) {}
 };
 
 // to (head_dim, padded tokens) = fromᵀ, with zeros after the last token.
 template <class T>
-void transpose(const Rows<const T>& from, const Sizes& sizes, const Rows<T>& to) {
-  transpose_rows(from.data, from.stride, sizes.tokens, sizes.head_dim, to.data, to.stride);
+void transpose(const Rows<const T>& from, const Heads& heads, const Rows<T>& to) {
+  transpose_rows(from.data, from.stride, heads.tokens, heads.head_dim, to.data, to.stride);
 }
 
 // The rows themselves when they are whole vectors, else a copy of them with zeros behind.
 template <class T>
-Rows<const T> whole_rows(const Rows<const T>& from, const Sizes& sizes, std::int64_t count,
+Rows<const T> whole_rows(const Rows<const T>& from, const Heads& heads, std::int64_t count,
                          const Rows<T>& memory) {
-  if (sizes.head_dim == memory.stride) return from;
+  if (heads.head_dim == memory.stride) return from;
   for (std::int64_t row = 0; row < count; ++row) {
-    each_vector<T>(sizes.head_dim, [&](std::int64_t i, const auto& access) {
+    each_vector<T>(heads.head_dim, [&](std::int64_t i, const auto& access) {
       store<T>(memory.at(row) + i, access.load(from.at(row) + i));
     });
   }
@@ -133,28 +78,18 @@ Rows<const T> whole_rows(const Rows<const T>& from, const Sizes& sizes, std::int
 
 // Where a product writes rows of head_dim numbers: in place, or in memory from which copy_back takes them.
 template <class T>
-Rows<T> writable_rows(const Rows<T>& to, const Sizes& sizes, const Rows<T>& memory) {
-  return sizes.head_dim == memory.stride ? to : memory;
+Rows<T> writable_rows(const Rows<T>& to, const Heads& heads, const Rows<T>& memory) {
+  return heads.head_dim == memory.stride ? to : memory;
 }
 
 template <class T>
-void copy_back(const Rows<T>& from, const Rows<T>& to, std::int64_t count, const Sizes& sizes) {
+void copy_back(const Rows<T>& from, const Rows<T>& to, std::int64_t count, const Heads& heads) {
   if (from.data == to.data) return;
   for (std::int64_t row = 0; row < count; ++row) {
-    each_vector<T>(sizes.head_dim, [&](std::int64_t i, const auto& access) {
+    each_vector<T>(heads.head_dim, [&](std::int64_t i, const auto& access) {
       access.store(to.at(row) + i, access.load(from.at(row) + i));
     });
   }
-}
-
-// The largest of a row's scores; the row is padded to whole vectors.
-template <class T>
-T largest_score(const T* scores, std::int64_t tokens) {
-  Vec<T> most = splat(scores[0]);
-  each_vector<T>(tokens, [&](std::int64_t i, const auto& access) {
-    most = larger<T>(most, access.only(load(scores + i), scores[0]));
-  });
-  return max_of<T>(most);
 }
 
 // scores becomes exp(scale · (scores − largest)), the padding anything. Returns the sum.
@@ -169,16 +104,9 @@ T exponentiate(T* scores, std::int64_t tokens, T scale, T largest) {
   return sum_of<T>(sum);
 }
 
-// One query's row of the mask.
-template <class T>
-void fill_mask(const DropoutMask<T>& dropout, const Sizes& sizes, const Pair& pair, std::int64_t query,
-               T* mask) {
-  dropout.fill(mask, pair.sample, (pair.head * sizes.tokens + query) * sizes.tokens, sizes.tokens);
-}
-
 template <class T>
 struct ForwardPair {
-  const Sizes& sizes;
+  const Heads& heads;
   const Padded<T>& padded;
   const DropoutMask<T>& dropout;
   Pair number;
@@ -193,8 +121,8 @@ template <class T>
 void drop_scores(const ForwardPair<T>& pair, std::int64_t first, std::int64_t count) {
   for (std::int64_t row = 0; row < count; ++row) {
     T* scores = pair.scores.at(row);
-    fill_mask(pair.dropout, pair.sizes, pair.number, first + row, pair.mask);
-    each_vector<T>(pair.sizes.tokens, [&](std::int64_t i, const auto& access) {
+    fill_mask(pair.dropout, pair.heads, pair.number, first + row, pair.mask);
+    each_vector<T>(pair.heads.tokens, [&](std::int64_t i, const auto& access) {
       store<T>(scores + i, load(scores + i) * access.load(pair.mask + i));
     });
   }
@@ -203,21 +131,21 @@ void drop_scores(const ForwardPair<T>& pair, std::int64_t first, std::int64_t co
 // Queries [first, first + count) of one pair.
 template <class T>
 void forward_block(const ForwardPair<T>& pair, std::int64_t first, std::int64_t count) {
-  const Sizes& sizes = pair.sizes;
-  const T scale = static_cast<T>(1 / ::sqrt(static_cast<double>(sizes.head_dim)));
-  multiply_small<T>(count, pair.padded.tokens, sizes.head_dim, {pair.query.at(first), pair.query.stride, 1},
+  const Heads& heads = pair.heads;
+  const T scale = static_cast<T>(1 / ::sqrt(static_cast<double>(heads.head_dim)));
+  multiply_small<T>(count, pair.padded.tokens, heads.head_dim, {pair.query.at(first), pair.query.stride, 1},
                     pair.keys_transposed.data, pair.keys_transposed.stride, pair.scores.data,
                     pair.scores.stride, false);
   for (const Rows<const T>& next : {pair.next_query, pair.next_key, pair.next_value})
-    fetch_ahead(next, sizes, first, count);
+    fetch_ahead(next, heads, first, count);
   // Step by step over all rows, not row by row: so the processor overlaps the rows' chains of dependent
   // operations.
   T largest[kMostQueries];
   T share[kMostQueries];
   for (std::int64_t row = 0; row < count; ++row)
-    largest[row] = largest_score(pair.scores.at(row), sizes.tokens);
+    largest[row] = largest_score(pair.scores.at(row), heads.tokens);
   for (std::int64_t row = 0; row < count; ++row) {
-    share[row] = exponentiate(pair.scores.at(row), sizes.tokens, scale, largest[row]);
+    share[row] = exponentiate(pair.scores.at(row), heads.tokens, scale, largest[row]);
   }
   for (std::int64_t row = 0; row < count; ++row) {
     pair.lse[first + row] = scale * largest[row] + log_of(share[row]);
@@ -225,54 +153,54 @@ void forward_block(const ForwardPair<T>& pair, std::int64_t first, std::int64_t 
   }
   if (pair.dropout.on()) drop_scores(pair, first, count);
   const Rows<T> to{pair.y.at(first), pair.y.stride};
-  const Rows<T> y = writable_rows(to, sizes, pair.y_memory);
-  multiply_small<T>(count, pair.padded.dim, sizes.tokens, {pair.scores.data, pair.scores.stride, 1},
+  const Rows<T> y = writable_rows(to, heads, pair.y_memory);
+  multiply_small<T>(count, pair.padded.dim, heads.tokens, {pair.scores.data, pair.scores.stride, 1},
                     pair.value.data, pair.value.stride, y.data, y.stride, false);
   for (std::int64_t row = 0; row < count; ++row) {
     for (std::int64_t i = 0; i < pair.padded.dim; i += kLanes<T>) {
       store<T>(y.at(row) + i, load(y.at(row) + i) * share[row]);
     }
   }
-  copy_back(y, to, count, sizes);
+  copy_back(y, to, count, heads);
 }
 
 template <class T>
 void forward(Context& context, const AttentionForward& op) {
-  const Sizes sizes = sizes_of(op.qkv.shape, op.heads);
-  const Padded<T> padded(sizes);
+  const Heads heads = heads_of(op.qkv.shape, op.heads);
+  const Padded<T> padded(heads);
   const DropoutMask<T> dropout(op.dropout);
   const std::int64_t memory =
-      (sizes.head_dim + sizes.block() + 1) * padded.tokens + (sizes.tokens + sizes.block()) * padded.dim;
-  each_pair(context, sizes, [&](const Pair& number, const Pair& next, int worker) {
+      (heads.head_dim + block_of(heads) + 1) * padded.tokens + (heads.tokens + block_of(heads)) * padded.dim;
+  each_pair(context, heads, kTaskWork, [&](const Pair& number, const Pair& next, int worker) {
     Pieces<T> pieces(context, worker, memory);
-    const Rows<T> keys_transposed = pieces.take(sizes.head_dim, padded.tokens);
-    transpose(head_of<const T>(op.qkv, sizes, number, kKey), sizes, keys_transposed);
-    const Rows<const T> value = head_of<const T>(op.qkv, sizes, number, kValue);
+    const Rows<T> keys_transposed = pieces.take(heads.head_dim, padded.tokens);
+    transpose(head_of<const T>(op.qkv, heads, number, kKey), heads, keys_transposed);
+    const Rows<const T> value = head_of<const T>(op.qkv, heads, number, kValue);
     const ForwardPair<T> pair{
-        .sizes = sizes,
+        .heads = heads,
         .padded = padded,
         .dropout = dropout,
         .number = number,
-        .query = head_of<const T>(op.qkv, sizes, number, kQuery),
+        .query = head_of<const T>(op.qkv, heads, number, kQuery),
         .keys_transposed = {keys_transposed.data, keys_transposed.stride},
-        .value = whole_rows(value, sizes, sizes.tokens, pieces.take(sizes.tokens, padded.dim)),
-        .next_query = head_of<const T>(op.qkv, sizes, next, kQuery),
-        .next_key = head_of<const T>(op.qkv, sizes, next, kKey),
-        .next_value = head_of<const T>(op.qkv, sizes, next, kValue),
-        .scores = pieces.take(sizes.block(), padded.tokens),
-        .y = output_of<T>(op.y, sizes, number),
-        .y_memory = pieces.take(sizes.block(), padded.dim),
-        .lse = op.lse.as<T>() + (number.sample * sizes.heads + number.head) * sizes.tokens,
+        .value = whole_rows(value, heads, heads.tokens, pieces.take(heads.tokens, padded.dim)),
+        .next_query = head_of<const T>(op.qkv, heads, next, kQuery),
+        .next_key = head_of<const T>(op.qkv, heads, next, kKey),
+        .next_value = head_of<const T>(op.qkv, heads, next, kValue),
+        .scores = pieces.take(block_of(heads), padded.tokens),
+        .y = output_of<T>(op.y, heads, number),
+        .y_memory = pieces.take(block_of(heads), padded.dim),
+        .lse = lse_of<T>(op.lse, heads, number),
         .mask = pieces.take(1, padded.tokens).data};
-    for (std::int64_t first = 0; first < sizes.tokens; first += sizes.block()) {
-      forward_block(pair, first, smaller(sizes.block(), sizes.tokens - first));
+    for (std::int64_t first = 0; first < heads.tokens; first += block_of(heads)) {
+      forward_block(pair, first, smaller(block_of(heads), heads.tokens - first));
     }
   });
 }
 
 template <class T>
 struct BackwardPair {
-  const Sizes& sizes;
+  const Heads& heads;
   const Padded<T>& padded;
   const DropoutMask<T>& dropout;
   Pair number;
@@ -308,85 +236,85 @@ T dot(const T* a, const T* b, std::int64_t count) {
 // Queries [first, first + count) of one pair.
 template <class T>
 void backward_block(const BackwardPair<T>& pair, std::int64_t first, std::int64_t count) {
-  const Sizes& sizes = pair.sizes;
+  const Heads& heads = pair.heads;
   const Padded<T>& padded = pair.padded;
-  const T scale = static_cast<T>(1 / ::sqrt(static_cast<double>(sizes.head_dim)));
-  multiply_small<T>(count, padded.tokens, sizes.head_dim, {pair.query.at(first), pair.query.stride, 1},
+  const T scale = static_cast<T>(1 / ::sqrt(static_cast<double>(heads.head_dim)));
+  multiply_small<T>(count, padded.tokens, heads.head_dim, {pair.query.at(first), pair.query.stride, 1},
                     pair.keys_transposed.data, padded.tokens, pair.p.data, padded.tokens, false);
-  multiply_small<T>(count, padded.tokens, sizes.head_dim, {pair.dy.at(first), pair.dy.stride, 1},
+  multiply_small<T>(count, padded.tokens, heads.head_dim, {pair.dy.at(first), pair.dy.stride, 1},
                     pair.values_transposed.data, padded.tokens, pair.ds.data, padded.tokens, false);
   for (const Rows<const T>& next : pair.next)
-    fetch_ahead(next, sizes, first, count);
+    fetch_ahead(next, heads, first, count);
   for (std::int64_t row = 0; row < count; ++row) {
     const std::int64_t query = first + row;
-    const T delta = dot(pair.dy.at(query), pair.y.at(query), sizes.head_dim);
-    if (pair.dropout.on()) fill_mask(pair.dropout, sizes, pair.number, query, pair.mask);
-    score_gradient_row(pair.p.at(row), pair.ds.at(row), sizes.tokens, scale, pair.lse[query], delta,
+    const T delta = dot(pair.dy.at(query), pair.y.at(query), heads.head_dim);
+    if (pair.dropout.on()) fill_mask(pair.dropout, heads, pair.number, query, pair.mask);
+    score_gradient_row(pair.p.at(row), pair.ds.at(row), heads.tokens, scale, pair.lse[query], delta,
                        pair.dropout.on() ? pair.mask : nullptr);
   }
-  multiply_small<T>(count, padded.dim, sizes.tokens, {pair.ds.data, padded.tokens, 1}, pair.key.data,
+  multiply_small<T>(count, padded.dim, heads.tokens, {pair.ds.data, padded.tokens, 1}, pair.key.data,
                     pair.key.stride, pair.dq.at(first), pair.dq.stride, false);
-  multiply_small<T>(sizes.tokens, padded.dim, count, {pair.ds.data, 1, padded.tokens}, pair.query.at(first),
+  multiply_small<T>(heads.tokens, padded.dim, count, {pair.ds.data, 1, padded.tokens}, pair.query.at(first),
                     pair.query.stride, pair.dk.data, pair.dk.stride, first > 0);
-  multiply_small<T>(sizes.tokens, padded.dim, count, {pair.p.data, 1, padded.tokens}, pair.dy.at(first),
+  multiply_small<T>(heads.tokens, padded.dim, count, {pair.p.data, 1, padded.tokens}, pair.dy.at(first),
                     pair.dy.stride, pair.dv.data, pair.dv.stride, first > 0);
 }
 
 template <class T>
-void backward_pair(const AttentionBackward& op, const Sizes& sizes, const Padded<T>& padded,
+void backward_pair(const AttentionBackward& op, const Heads& heads, const Padded<T>& padded,
                    const DropoutMask<T>& dropout, const Pair& number, const Pair& following,
                    Pieces<T> pieces) {
   const auto transposed = [&](Part part) {
-    const Rows<T> to = pieces.take(sizes.head_dim, padded.tokens);
-    transpose(head_of<const T>(op.qkv, sizes, number, part), sizes, to);
+    const Rows<T> to = pieces.take(heads.head_dim, padded.tokens);
+    transpose(head_of<const T>(op.qkv, heads, number, part), heads, to);
     return Rows<const T>{to.data, to.stride};
   };
   const auto whole = [&](const Rows<const T>& from) {
-    return whole_rows(from, sizes, sizes.tokens, pieces.take(sizes.tokens, padded.dim));
+    return whole_rows(from, heads, heads.tokens, pieces.take(heads.tokens, padded.dim));
   };
   const auto gradient = [&](Part part) {
-    return writable_rows(head_of<T>(op.dqkv, sizes, number, part), sizes,
-                         pieces.take(sizes.tokens, padded.dim));
+    return writable_rows(head_of<T>(op.dqkv, heads, number, part), heads,
+                         pieces.take(heads.tokens, padded.dim));
   };
   const BackwardPair<T> pair{
-      .sizes = sizes,
+      .heads = heads,
       .padded = padded,
       .dropout = dropout,
       .number = number,
-      .query = whole(head_of<const T>(op.qkv, sizes, number, kQuery)),
-      .key = whole(head_of<const T>(op.qkv, sizes, number, kKey)),
-      .dy = whole(output_of<const T>(op.dy, sizes, number)),
-      .y = output_of<const T>(op.y, sizes, number),
+      .query = whole(head_of<const T>(op.qkv, heads, number, kQuery)),
+      .key = whole(head_of<const T>(op.qkv, heads, number, kKey)),
+      .dy = whole(output_of<const T>(op.dy, heads, number)),
+      .y = output_of<const T>(op.y, heads, number),
       .keys_transposed = transposed(kKey),
       .values_transposed = transposed(kValue),
-      .next = {head_of<const T>(op.qkv, sizes, following, kQuery),
-               head_of<const T>(op.qkv, sizes, following, kKey),
-               head_of<const T>(op.qkv, sizes, following, kValue),
-               output_of<const T>(op.dy, sizes, following), output_of<const T>(op.y, sizes, following)},
-      .p = pieces.take(sizes.block(), padded.tokens),
-      .ds = pieces.take(sizes.block(), padded.tokens),
+      .next = {head_of<const T>(op.qkv, heads, following, kQuery),
+               head_of<const T>(op.qkv, heads, following, kKey),
+               head_of<const T>(op.qkv, heads, following, kValue),
+               output_of<const T>(op.dy, heads, following), output_of<const T>(op.y, heads, following)},
+      .p = pieces.take(block_of(heads), padded.tokens),
+      .ds = pieces.take(block_of(heads), padded.tokens),
       .dq = gradient(kQuery),
       .dk = gradient(kKey),
       .dv = gradient(kValue),
-      .lse = op.lse.as<T>() + (number.sample * sizes.heads + number.head) * sizes.tokens,
+      .lse = lse_of<const T>(op.lse, heads, number),
       .mask = pieces.take(1, padded.tokens).data};
-  for (std::int64_t first = 0; first < sizes.tokens; first += sizes.block()) {
-    backward_block(pair, first, smaller(sizes.block(), sizes.tokens - first));
+  for (std::int64_t first = 0; first < heads.tokens; first += block_of(heads)) {
+    backward_block(pair, first, smaller(block_of(heads), heads.tokens - first));
   }
-  copy_back(pair.dq, head_of<T>(op.dqkv, sizes, number, kQuery), sizes.tokens, sizes);
-  copy_back(pair.dk, head_of<T>(op.dqkv, sizes, number, kKey), sizes.tokens, sizes);
-  copy_back(pair.dv, head_of<T>(op.dqkv, sizes, number, kValue), sizes.tokens, sizes);
+  copy_back(pair.dq, head_of<T>(op.dqkv, heads, number, kQuery), heads.tokens, heads);
+  copy_back(pair.dk, head_of<T>(op.dqkv, heads, number, kKey), heads.tokens, heads);
+  copy_back(pair.dv, head_of<T>(op.dqkv, heads, number, kValue), heads.tokens, heads);
 }
 
 template <class T>
 void backward(Context& context, const AttentionBackward& op) {
-  const Sizes sizes = sizes_of(op.qkv.shape, op.heads);
-  const Padded<T> padded(sizes);
+  const Heads heads = heads_of(op.qkv.shape, op.heads);
+  const Padded<T> padded(heads);
   const DropoutMask<T> dropout(op.dropout);
   const std::int64_t memory =
-      (2 * sizes.head_dim + 2 * sizes.block() + 1) * padded.tokens + 6 * sizes.tokens * padded.dim;
-  each_pair(context, sizes, [&](const Pair& number, const Pair& next, int worker) {
-    backward_pair(op, sizes, padded, dropout, number, next, Pieces<T>(context, worker, memory));
+      (2 * heads.head_dim + 2 * block_of(heads) + 1) * padded.tokens + 6 * heads.tokens * padded.dim;
+  each_pair(context, heads, kTaskWork, [&](const Pair& number, const Pair& next, int worker) {
+    backward_pair(op, heads, padded, dropout, number, next, Pieces<T>(context, worker, memory));
   });
 }
 

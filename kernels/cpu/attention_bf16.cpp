@@ -1,5 +1,6 @@
 #include "kernels/cpu/attention_bf16.h"
 
+#include "kernels/cpu/heads.h"
 #include "kernels/cpu/linear_parts.h"
 
 namespace vitrail::cpu::VITRAIL_ISA {
@@ -10,45 +11,17 @@ constexpr std::int64_t kTaskWork = 8'000'000;        // multiplications; smaller
 constexpr std::int64_t kGradientBytes = 400'000;     // of p and ds in bf16: with the rest in a second cache
 constexpr float kLog2E = 1.44269504088896341f;
 
-struct Heads {
-  std::int64_t batch, tokens, heads, head_dim;
-  std::int64_t dim() const { return heads * head_dim; }
-  std::int64_t pairs() const { return batch * heads; }
-  std::int64_t padded_tokens() const { return padded_cols(tokens); }
-  std::int64_t padded_dim() const { return padded_cols(head_dim); }
-  std::int64_t even_dim() const { return 2 * pairs_of(head_dim); }
-  float scale() const { return static_cast<float>(1 / ::sqrt(static_cast<double>(head_dim))); }
-};
-
-Heads heads_of(const Shape& qkv, std::int64_t heads) {
-  return {qkv.dims[0], qkv.dims[1], heads, qkv.dims[2] / 3 / heads};
+std::int64_t padded_tokens(const Heads& heads) {
+  return padded_cols(heads.tokens);
 }
-
-// Calls body(sample, head, worker) for each pair.
-template <class Body>
-void each_pair(Context& context, const Heads& heads, const Body& body) {
-  const std::int64_t work = 2 * heads.tokens * heads.tokens * heads.head_dim + 1;
-  const std::int64_t group = greater(1, smaller(kTaskWork / work, heads.pairs() / kWantedTasks));
-  context.pool().parallel_for(divided_up(heads.pairs(), group), [&](std::int64_t index, int worker) {
-    const std::int64_t end = smaller(heads.pairs(), (index + 1) * group);
-    for (std::int64_t pair = index * group; pair < end; ++pair)
-      body(pair / heads.heads, pair % heads.heads, worker);
-  });
+std::int64_t padded_dim(const Heads& heads) {
+  return padded_cols(heads.head_dim);
 }
-
-enum Part : int { kQuery, kKey, kValue };  // of qkv
-
-template <class T, class View>
-Rows<T> head_of(const View& qkv, const Heads& heads, std::int64_t sample, std::int64_t head, Part part) {
-  return {
-      static_cast<T*>(qkv.data) + (sample * heads.tokens * 3 + part) * heads.dim() + head * heads.head_dim,
-      3 * heads.dim()};
+std::int64_t even_dim(const Heads& heads) {
+  return 2 * pairs_of(heads.head_dim);
 }
-
-// Of y and dy, (batch, tokens, heads·head_dim).
-template <class T, class View>
-Rows<T> output_of(const View& y, const Heads& heads, std::int64_t sample, std::int64_t head) {
-  return {static_cast<T*>(y.data) + sample * heads.tokens * heads.dim() + head * heads.head_dim, heads.dim()};
+float scale_of(const Heads& heads) {
+  return static_cast<float>(1 / ::sqrt(static_cast<double>(heads.head_dim)));
 }
 
 // Memory of one worker, handed out in pieces that begin on a vector. Counted first: a Pieces of nothing adds
@@ -105,14 +78,6 @@ void store_halves(Bf16* to, const HalfBitsVec& halves) {
   std::memcpy(to, &halves, sizeof halves);
 }
 
-float largest_score(const float* scores, std::int64_t tokens) {
-  Vec<float> most = splat(scores[0]);
-  each_vector<float>(tokens, [&](std::int64_t i, const auto& access) {
-    most = larger<float>(most, access.only(load(scores + i), scores[0]));
-  });
-  return max_of<float>(most);
-}
-
 // p = 2^(factor · (scores − largest)) times the mask (may be null), 0 behind the last token. Returns the sum
 // before the mask.
 float exponentiate(const float* scores, std::int64_t tokens, float factor, float largest, const float* mask,
@@ -138,11 +103,11 @@ struct ForwardMemory {
   ForwardMemory(Pieces& pieces, const Heads& heads)
       : keys(pieces.take<std::uint32_t>(packed_words(heads.head_dim, heads.tokens))),
         values(pieces.take<std::uint32_t>(packed_words(heads.tokens, heads.head_dim))),
-        scores(pieces.rows<float>(kScoreRows, heads.padded_tokens())),
-        sums(pieces.rows<float>(kScoreRows, heads.padded_dim())),
-        p(pieces.rows<Bf16>(kScoreRows, heads.padded_tokens())),
-        left(pieces.take<Bf16>(kScoreRows * heads.even_dim())),
-        mask(pieces.take<float>(heads.padded_tokens())) {}
+        scores(pieces.rows<float>(kScoreRows, padded_tokens(heads))),
+        sums(pieces.rows<float>(kScoreRows, padded_dim(heads))),
+        p(pieces.rows<Bf16>(kScoreRows, padded_tokens(heads))),
+        left(pieces.take<Bf16>(kScoreRows * even_dim(heads))),
+        mask(pieces.take<float>(padded_tokens(heads))) {}
 };
 
 // The rows of one product: a has rows of numbers, two and two a pair.
@@ -164,7 +129,7 @@ PairProduct rows_product(std::int64_t rows, std::int64_t cols, std::int64_t dept
 struct ForwardPair {
   const Heads& heads;
   const DropoutMask<float>& dropout;
-  std::int64_t sample, head;
+  Pair number;
   Rows<const Bf16> query;
   Rows<Bf16> y;
   float* lse;
@@ -174,7 +139,7 @@ struct ForwardPair {
 void forward_block(const Context& context, const ForwardPair& pair, const ForwardMemory& memory,
                    std::int64_t first, std::int64_t count) {
   const Heads& heads = pair.heads;
-  const float factor = heads.scale() * kLog2E;
+  const float factor = scale_of(heads) * kLog2E;
   const Rows<const Bf16> query =
       with_even_depth({pair.query.at(first), pair.query.stride}, count, heads.head_dim, memory.left);
   multiply_pairs(context,
@@ -185,8 +150,7 @@ void forward_block(const Context& context, const ForwardPair& pair, const Forwar
   for (std::int64_t row = 0; row < count; ++row) {
     const float* mask = nullptr;
     if (pair.dropout.on()) {
-      const std::int64_t element = (pair.head * heads.tokens + first + row) * heads.tokens;
-      pair.dropout.fill(memory.mask, pair.sample, element, heads.tokens);
+      fill_mask(pair.dropout, heads, pair.number, first + row, memory.mask);
       mask = memory.mask;
     }
     sum[row] =
@@ -195,7 +159,7 @@ void forward_block(const Context& context, const ForwardPair& pair, const Forwar
   multiply_pairs(context, rows_product(count, heads.head_dim, heads.tokens, {memory.p.data, memory.p.stride},
                                        memory.values, memory.sums));
   for (std::int64_t row = 0; row < count; ++row) {
-    pair.lse[first + row] = heads.scale() * largest[row] + log_of(sum[row]);
+    pair.lse[first + row] = scale_of(heads) * largest[row] + log_of(sum[row]);
     const float share = 1 / sum[row];
     each_vector<float>(heads.head_dim, [&](std::int64_t i, const auto& access) {
       write(access, pair.y.at(first + row) + i, load(memory.sums.at(row) + i) * share);
@@ -225,23 +189,23 @@ struct BackwardMemory {
         keys(pieces.take<std::uint32_t>(packed_words(heads.tokens, heads.head_dim))),
         queries(pieces.take<std::uint32_t>(packed_words(block_rows, heads.head_dim))),
         dy(pieces.take<std::uint32_t>(packed_words(block_rows, heads.head_dim))),
-        p(pieces.rows<float>(kScoreRows, heads.padded_tokens())),
-        dp(pieces.rows<float>(kScoreRows, heads.padded_tokens())),
-        sums(pieces.rows<float>(kScoreRows, heads.padded_dim())),
-        block{pieces.rows<Bf16>(block_rows, heads.padded_tokens()),
-              pieces.rows<std::uint32_t>(block_rows / 2, heads.padded_tokens()),
-              pieces.rows<std::uint32_t>(block_rows / 2, heads.padded_tokens())},
-        dk(pieces.rows<float>(heads.tokens, heads.padded_dim())),
-        dv(pieces.rows<float>(heads.tokens, heads.padded_dim())),
-        query_left(pieces.take<Bf16>(kScoreRows * heads.even_dim())),
-        dy_left(pieces.take<Bf16>(kScoreRows * heads.even_dim())),
-        mask(pieces.take<float>(2 * heads.padded_tokens())) {}
+        p(pieces.rows<float>(kScoreRows, padded_tokens(heads))),
+        dp(pieces.rows<float>(kScoreRows, padded_tokens(heads))),
+        sums(pieces.rows<float>(kScoreRows, padded_dim(heads))),
+        block{pieces.rows<Bf16>(block_rows, padded_tokens(heads)),
+              pieces.rows<std::uint32_t>(block_rows / 2, padded_tokens(heads)),
+              pieces.rows<std::uint32_t>(block_rows / 2, padded_tokens(heads))},
+        dk(pieces.rows<float>(heads.tokens, padded_dim(heads))),
+        dv(pieces.rows<float>(heads.tokens, padded_dim(heads))),
+        query_left(pieces.take<Bf16>(kScoreRows * even_dim(heads))),
+        dy_left(pieces.take<Bf16>(kScoreRows * even_dim(heads))),
+        mask(pieces.take<float>(2 * padded_tokens(heads))) {}
 };
 
 struct BackwardPair {
   const Heads& heads;
   const DropoutMask<float>& dropout;
-  std::int64_t sample, head;
+  Pair number;
   Rows<const Bf16> query, key, value, y, dy;
   Rows<Bf16> dq;
   const float* lse;
@@ -264,9 +228,7 @@ ScoreRow score_row(const BackwardPair& pair, const BackwardMemory& memory, std::
                    std::int64_t row, float* mask) {
   const Heads& heads = pair.heads;
   const std::int64_t query = first + row;
-  if (pair.dropout.on()) {
-    pair.dropout.fill(mask, pair.sample, (pair.head * heads.tokens + query) * heads.tokens, heads.tokens);
-  }
+  if (pair.dropout.on()) fill_mask(pair.dropout, heads, pair.number, query, mask);
   return {memory.p.at(row), memory.dp.at(row), pair.dropout.on() ? mask : nullptr, pair.lse[query] * kLog2E,
           dot(pair.dy.at(query), pair.y.at(query), heads.head_dim)};
 }
@@ -296,10 +258,10 @@ void store_words(std::uint32_t* to, const HalfBitsVec& low, const HalfBitsVec& h
 void score_gradients(const BackwardPair& pair, const BackwardMemory& memory, std::int64_t first,
                      std::int64_t row, bool both, std::int64_t at) {
   const std::int64_t tokens = pair.heads.tokens;
-  const float scale = pair.heads.scale();
+  const float scale = scale_of(pair.heads);
   const ScoreRow low = score_row(pair, memory, first, row, memory.mask);
   const ScoreRow high =
-      both ? score_row(pair, memory, first, row + 1, memory.mask + pair.heads.padded_tokens()) : low;
+      both ? score_row(pair, memory, first, row + 1, memory.mask + padded_tokens(pair.heads)) : low;
   const GradientRows& to = memory.block;
   each_vector<float>(tokens, [&](std::int64_t i, const auto& access) {
     const RoundedScores a(access, low, i, scale);
@@ -350,7 +312,7 @@ void add_queries(const Context& context, const Heads& heads, std::int64_t querie
 
 // Queries of one block: many, because dk and dv are read and written once for each.
 std::int64_t block_rows(const Heads& heads) {
-  const std::int64_t wanted = kGradientBytes / (3 * 2 * heads.padded_tokens()) / kScoreRows * kScoreRows;
+  const std::int64_t wanted = kGradientBytes / (3 * 2 * padded_tokens(heads)) / kScoreRows * kScoreRows;
   return piece(heads.tokens, smaller(greater(wanted, kScoreRows), 4 * kScoreRows), kScoreRows);
 }
 
@@ -384,19 +346,18 @@ void attention_bf16(Context& context, const AttentionForward& op) {
   const DropoutMask<float> dropout(op.dropout);
   Pieces counted(nullptr);
   const ForwardMemory count_them(counted, heads);
-  each_pair(context, heads, [&](std::int64_t sample, std::int64_t head, int worker) {
+  each_pair(context, heads, kTaskWork, [&](const Pair& number, const Pair&, int worker) {
     Pieces pieces(context.scratch(worker, counted.used()));
     const ForwardMemory memory(pieces, heads);
-    const auto part = [&](Part which) { return head_of<const Bf16>(op.qkv, heads, sample, head, which); };
+    const auto part = [&](Part which) { return head_of<const Bf16>(op.qkv, heads, number, which); };
     pack_all(true, part(kKey), heads.head_dim, heads.tokens, memory.keys);
     pack_all(false, part(kValue), heads.tokens, heads.head_dim, memory.values);
     const ForwardPair pair{.heads = heads,
                            .dropout = dropout,
-                           .sample = sample,
-                           .head = head,
+                           .number = number,
                            .query = part(kQuery),
-                           .y = output_of<Bf16>(op.y, heads, sample, head),
-                           .lse = op.lse.as<float>() + (sample * heads.heads + head) * heads.tokens};
+                           .y = output_of<Bf16>(op.y, heads, number),
+                           .lse = lse_of<float>(op.lse, heads, number)};
     for (std::int64_t first = 0; first < heads.tokens; first += kScoreRows)
       forward_block(context, pair, memory, first, smaller(kScoreRows, heads.tokens - first));
   });
@@ -407,22 +368,21 @@ void attention_bf16(Context& context, const AttentionBackward& op) {
   const DropoutMask<float> dropout(op.dropout);
   Pieces counted(nullptr);
   const BackwardMemory count_them(counted, heads, block_rows(heads));
-  each_pair(context, heads, [&](std::int64_t sample, std::int64_t head, int worker) {
+  each_pair(context, heads, kTaskWork, [&](const Pair& number, const Pair&, int worker) {
     Pieces pieces(context.scratch(worker, counted.used()));
     const BackwardMemory memory(pieces, heads, block_rows(heads));
-    const auto part = [&](Part which) { return head_of<const Bf16>(op.qkv, heads, sample, head, which); };
-    const auto gradient = [&](Part which) { return head_of<Bf16>(op.dqkv, heads, sample, head, which); };
+    const auto part = [&](Part which) { return head_of<const Bf16>(op.qkv, heads, number, which); };
+    const auto gradient = [&](Part which) { return head_of<Bf16>(op.dqkv, heads, number, which); };
     const BackwardPair pair{.heads = heads,
                             .dropout = dropout,
-                            .sample = sample,
-                            .head = head,
+                            .number = number,
                             .query = part(kQuery),
                             .key = part(kKey),
                             .value = part(kValue),
-                            .y = output_of<const Bf16>(op.y, heads, sample, head),
-                            .dy = output_of<const Bf16>(op.dy, heads, sample, head),
+                            .y = output_of<const Bf16>(op.y, heads, number),
+                            .dy = output_of<const Bf16>(op.dy, heads, number),
                             .dq = gradient(kQuery),
-                            .lse = op.lse.as<float>() + (sample * heads.heads + head) * heads.tokens};
+                            .lse = lse_of<const float>(op.lse, heads, number)};
     backward_pair(context, pair, memory);
     round_rows(memory.dk, gradient(kKey), heads);
     round_rows(memory.dv, gradient(kValue), heads);

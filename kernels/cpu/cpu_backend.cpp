@@ -209,35 +209,12 @@ class CpuBackend final : public Backend {
   }
   void deallocate(std::byte* data, std::size_t) noexcept override { free_pages(data); }
 
-  template <class Op>
-  void dispatch(const Op& op) {
-    isa_.ops->execute(context_, op);
+#define VITRAIL_OP(Op)                  \
+  void execute(const Op& op) override { \
+    isa_.ops->execute(context_, op);    \
   }
-
-  void execute(const PatchEmbedForward& op) override { dispatch(op); }
-  void execute(const PatchEmbedBackward& op) override { dispatch(op); }
-  void execute(const EmbedTokensForward& op) override { dispatch(op); }
-  void execute(const EmbedTokensBackward& op) override { dispatch(op); }
-  void execute(const SliceTokensForward& op) override { dispatch(op); }
-  void execute(const SliceTokensBackward& op) override { dispatch(op); }
-  void execute(const MeanTokensForward& op) override { dispatch(op); }
-  void execute(const MeanTokensBackward& op) override { dispatch(op); }
-  void execute(const LinearForward& op) override { dispatch(op); }
-  void execute(const LinearBackward& op) override { dispatch(op); }
-  void execute(const LinearGeluForward& op) override { dispatch(op); }
-  void execute(const GeluForward& op) override { dispatch(op); }
-  void execute(const LinearResidualForward& op) override { dispatch(op); }
-  void execute(const LinearResidualBackward& op) override { dispatch(op); }
-  void execute(const LayerNormForward& op) override { dispatch(op); }
-  void execute(const LayerNormBackward& op) override { dispatch(op); }
-  void execute(const AttentionForward& op) override { dispatch(op); }
-  void execute(const AttentionBackward& op) override { dispatch(op); }
-  void execute(const CrossEntropy& op) override { dispatch(op); }
-  void execute(const ApplyDropout& op) override { dispatch(op); }
-  void execute(const Combine& op) override { dispatch(op); }
-  void execute(const Cast& op) override { dispatch(op); }
-  void execute(const AdamStep& op) override { dispatch(op); }
-  void execute(const GradNorm& op) override { dispatch(op); }
+  VITRAIL_EACH_OP(VITRAIL_OP)
+#undef VITRAIL_OP
 
   IsaChoice isa_;
   mutable Context context_;  // its threads read for download() too, which changes nothing

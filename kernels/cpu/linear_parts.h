@@ -8,11 +8,11 @@
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/ops.h"
 #include "kernels/cpu/pack.h"
+#include "kernels/cpu/rows.h"
 
 namespace vitrail::cpu::VITRAIL_ISA {
 
-inline constexpr std::int64_t kWantedTasks = 32;  // so that sixteen threads find work of equal size
-inline constexpr std::int64_t kTileRows = 192;    // a tile of x and one of y lie in a core's second cache
+inline constexpr std::int64_t kTileRows = 192;  // a tile of x and one of y lie in a core's second cache
 inline constexpr std::int64_t kTileCols = 768;
 inline constexpr std::int64_t kLeastTileCols = 128;
 // bf16: a strip's f32 sums lie in the first cache until they are finished and rounded.
@@ -73,14 +73,6 @@ template <class T>
 inline T* scratch_of(Context& context, int worker, std::int64_t count) {
   return reinterpret_cast<T*>(context.scratch(worker, static_cast<std::size_t>(count) * sizeof(T)));
 }
-
-// Rows of numbers.
-template <class T>
-struct Rows {
-  T* data;
-  std::int64_t stride;
-  T* at(std::int64_t row) const { return data + row * stride; }
-};
 
 // The second factor of products, (depth, cols): stored so, or as its transpose; or bf16 packed in panels.
 template <class C>

@@ -24,30 +24,9 @@ struct PeakLoop {
 #ifdef VITRAIL_ISA
 namespace vitrail::cpu::VITRAIL_ISA {
 
-void execute(Context& context, const PatchEmbedForward& op);
-void execute(Context& context, const PatchEmbedBackward& op);
-void execute(Context& context, const EmbedTokensForward& op);
-void execute(Context& context, const EmbedTokensBackward& op);
-void execute(Context& context, const SliceTokensForward& op);
-void execute(Context& context, const SliceTokensBackward& op);
-void execute(Context& context, const MeanTokensForward& op);
-void execute(Context& context, const MeanTokensBackward& op);
-void execute(Context& context, const LinearForward& op);
-void execute(Context& context, const LinearBackward& op);
-void execute(Context& context, const LinearGeluForward& op);
-void execute(Context& context, const GeluForward& op);
-void execute(Context& context, const LinearResidualForward& op);
-void execute(Context& context, const LinearResidualBackward& op);
-void execute(Context& context, const LayerNormForward& op);
-void execute(Context& context, const LayerNormBackward& op);
-void execute(Context& context, const AttentionForward& op);
-void execute(Context& context, const AttentionBackward& op);
-void execute(Context& context, const CrossEntropy& op);
-void execute(Context& context, const ApplyDropout& op);
-void execute(Context& context, const Combine& op);
-void execute(Context& context, const Cast& op);
-void execute(Context& context, const AdamStep& op);
-void execute(Context& context, const GradNorm& op);
+#define VITRAIL_OP(Op) void execute(Context& context, const Op& op);
+VITRAIL_EACH_OP(VITRAIL_OP)
+#undef VITRAIL_OP
 void execute(Context& context, const PeakLoop& op);
 
 }  // namespace vitrail::cpu::VITRAIL_ISA
@@ -69,11 +48,8 @@ struct OpTableOf : OpEntry<Ops>... {
   }
 };
 
-using OpTable =
-    OpTableOf<PatchEmbedForward, PatchEmbedBackward, EmbedTokensForward, EmbedTokensBackward,
-              SliceTokensForward, SliceTokensBackward, MeanTokensForward, MeanTokensBackward, LinearForward,
-              LinearBackward, LinearGeluForward, GeluForward, LinearResidualForward, LinearResidualBackward,
-              LayerNormForward, LayerNormBackward, AttentionForward, AttentionBackward, CrossEntropy,
-              ApplyDropout, Combine, Cast, AdamStep, GradNorm, PeakLoop>;
+#define VITRAIL_OP(Op) Op,
+using OpTable = OpTableOf<VITRAIL_EACH_OP(VITRAIL_OP) PeakLoop>;
+#undef VITRAIL_OP
 
 }  // namespace vitrail::cpu

@@ -6,6 +6,8 @@
 
 namespace vitrail::cpu::VITRAIL_ISA {
 
+inline constexpr std::int64_t kWantedTasks = 32;  // so that sixteen threads find work of equal size
+
 struct Tile {
   std::int64_t row, col, rows, cols;
 };
