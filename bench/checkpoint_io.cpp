@@ -31,11 +31,12 @@
 namespace vitrail {
 namespace {
 
+using format::kPage;
 using format::Role;
 using format::WriteMode;
 using Clock = std::chrono::steady_clock;
 
-constexpr std::size_t kBlock = std::size_t{4} << 20, kBlocks = format::BlockWriter::kDepth * kBlock;
+constexpr std::size_t kBlock = std::size_t{4} << 20;
 
 // Of this process, in MiB.
 double memory(const std::string& key) {
@@ -73,6 +74,15 @@ class State {
     return sum;
   }
 
+  // The same memory in whole blocks, as far as they go.
+  std::uint64_t blocks() const { return values_.size() * blocks_of_role(); }
+  format::Bytes block(std::uint64_t at) const {
+    const std::uint64_t index = at / kBlock;
+    const auto* role = reinterpret_cast<const std::byte*>(values_[index / blocks_of_role()].data());
+    role += (kPage - reinterpret_cast<std::uintptr_t>(role) % kPage) % kPage;
+    return {role + index % blocks_of_role() * kBlock, kBlock};
+  }
+
  private:
   void add(Role role, const std::vector<ParamSpec>& specs, std::size_t floats) {
     std::vector<float>& values = values_.emplace_back(floats + 16);
@@ -93,6 +103,8 @@ class State {
     }
   }
 
+  std::uint64_t blocks_of_role() const { return (values_[0].size() * sizeof(float) - kPage) / kBlock; }
+
   std::vector<std::vector<float>> values_;
   format::ContainerContents contents_;
 };
@@ -100,9 +112,7 @@ class State {
 class Bench {
  public:
   Bench(const std::string& model, const std::filesystem::path& folder)
-      : state_(model), path_(folder / "bench.vitrail"), raw_path_(folder / "bench.raw") {
-    std::fill_n(blocks_.data(), kBlocks, std::byte{0x5A});
-  }
+      : state_(model), path_(folder / "bench.vitrail"), raw_path_(folder / "bench.raw") {}
   ~Bench() {
     std::error_code ignored;
     std::filesystem::remove(path_, ignored);
@@ -143,9 +153,9 @@ class Bench {
     fmt::print("[{}]\n", text);
   }
 
-  // Durable too: a new file, reserved, forced to the disk and renamed.
+  // Durable too: a new file, reserved, forced to the disk and renamed; out of the state's memory.
   void raw(WriteMode mode) {
-    const std::uint64_t bytes = state_.bytes() / kBlock * kBlock;
+    const std::uint64_t bytes = state_.blocks() * kBlock;
     format::AtomicFile file(raw_path_, bytes);
     {
       const auto queue = file.files().open_queue(file.handle(), mode, format::BlockWriter::kDepth);
@@ -154,7 +164,7 @@ class Bench {
       format::WriteQueue::Done done;
       for (std::uint64_t at = 0; at < bytes || under_way > 0;) {
         if (at < bytes && under_way < format::BlockWriter::kDepth) {
-          if (queue->submit(at, {blocks_.data() + at % kBlocks, kBlock}, 0) == 0) ++under_way;
+          if (queue->submit(at, state_.block(at), 0) == 0) ++under_way;
           at += kBlock;
         } else {
           if (queue->wait(done) != 0 || done.result != std::int64_t{kBlock})
@@ -238,7 +248,6 @@ class Bench {
 
   State state_;
   std::filesystem::path path_, raw_path_;
-  format::BlockMemory blocks_{kBlocks};  // what raw writes, over and over
   std::string used_;
 };
 

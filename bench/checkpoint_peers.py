@@ -6,6 +6,7 @@ import collections
 import json
 import os
 import pathlib
+import random
 import statistics
 import subprocess
 import sys
@@ -61,13 +62,15 @@ def row(name, seconds, bytes_, raw):
 
 def main():
     binary, folder, rounds = sys.argv[1], pathlib.Path(sys.argv[2]), int(sys.argv[3])
+    random.seed(0)
     program = Program(binary, MODEL, folder)
     state = {name: torch.rand(shape) for name, shape in program.ask("list -")}
     peers = {"torch.save + fsync": lambda path: torch.save(state, path),
              "safetensors + fsync": lambda path: safetensors.torch.save_file(state, path)}
     seconds, more, used = collections.defaultdict(list), collections.defaultdict(float), {}
     for _ in range(rounds):
-        for command in OURS + READS:
+        # In another order each time: what a disk has just done, it has not quite finished.
+        for command in random.sample(OURS, len(OURS)) + random.sample(READS, len(READS)):
             answer = program.ask(command)
             seconds[command].append(answer["seconds"])
             more[command] = max(more[command], answer["more_mib"])

@@ -43,7 +43,7 @@ BlockWriter::BlockWriter(AtomicFile& file, std::uint64_t begin, std::uint64_t fi
       at_(begin),
       file_bytes_(file_bytes),
       block_bytes_(std::min<std::uint64_t>(options.block_bytes, align(file_bytes, kPage))),
-      memory_(std::max(kDepth * block_bytes_, kBlock + kPage)) {
+      memory_(std::max(kBlocks * block_bytes_, kBlock + kPage)) {
   assert(block_bytes_ % kPage == 0 && block_bytes_ <= kBlock);
   open_queue(options.mode);
 }
@@ -62,7 +62,7 @@ void BlockWriter::open_queue(WriteMode wanted) {
 
 unsigned BlockWriter::free_block() {
   for (;;) {
-    for (unsigned i = 0; i < kDepth; ++i) {
+    for (unsigned i = 0; i < kBlocks; ++i) {
       if (!blocks_[i].busy && i != current_) return i;
     }
     wait_one();
@@ -70,12 +70,21 @@ unsigned BlockWriter::free_block() {
 }
 
 void BlockWriter::send(unsigned index) {
-  Block& block = blocks_[index];
-  const int reason =
-      uninterrupted([&] { return queue_->submit(block.offset, block.bytes, std::uint64_t{index}); });
-  if (reason < 0) file_.fail("write", reason);
-  block.busy = true;
-  ++under_way_;
+  blocks_[index].busy = true;
+  ready_[ready_count_++] = index;
+  submit_ready();
+}
+
+void BlockWriter::submit_ready() {
+  while (ready_count_ > 0 && under_way_ < kDepth) {
+    const unsigned index = ready_[0];
+    const Block& block = blocks_[index];
+    const int reason =
+        uninterrupted([&] { return queue_->submit(block.offset, block.bytes, std::uint64_t{index}); });
+    if (reason < 0) file_.fail("write", reason);
+    ++under_way_;
+    std::shift_left(ready_.begin(), ready_.begin() + ready_count_--, 1);
+  }
 }
 
 void BlockWriter::wait_one() {
@@ -89,6 +98,7 @@ void BlockWriter::wait_one() {
   const bool again = done.result == -EINTR || done.result == -EAGAIN || done.result == -EINVAL;
   if (done.result < 0 && !again) file_.fail("write", done.result);
   if (done.result != expected) finish_by_hand(block, std::max<std::int64_t>(0, done.result));
+  submit_ready();
 }
 
 // What is left of a block after a short write need not be aligned, and a refused direct write may be welcome

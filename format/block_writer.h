@@ -28,7 +28,10 @@ class BlockMemory {
 class BlockWriter {
  public:
   static constexpr std::size_t kBlock = std::size_t{4} << 20;
-  static constexpr unsigned kDepth = 8;
+  static constexpr unsigned kDepth = 8;  // blocks under way
+  // With those filled meanwhile: a disk may report many blocks at once, and would stand still while the next
+  // is filled.
+  static constexpr unsigned kBlocks = kDepth + 4;
 
   // What is written begins at `begin`, a whole number of pages. `file` must outlive the writer.
   BlockWriter(AtomicFile& file, std::uint64_t begin, std::uint64_t file_bytes, const WriteOptions& options);
@@ -61,14 +64,15 @@ class BlockWriter {
   struct Block {
     std::uint64_t offset = 0;
     Bytes bytes;
-    bool busy = false;
+    bool busy = false;  // filled, and not yet on the disk
   };
-  static constexpr unsigned kNone = kDepth;
+  static constexpr unsigned kNone = kBlocks;
 
   void open_queue(WriteMode wanted);
   std::byte* memory(unsigned block) const { return memory_.data() + block * block_bytes_; }
   unsigned free_block();
   void send(unsigned block);
+  void submit_ready();
   void send_current();
   void wait_one();
   void finish_by_hand(const Block& block, std::int64_t written);
@@ -81,8 +85,9 @@ class BlockWriter {
   Hasher128 hasher_;
   const std::size_t block_bytes_;  // the whole file where that is less
   BlockMemory memory_;
-  std::array<Block, kDepth> blocks_{};
-  unsigned current_ = kNone, under_way_ = 0;
+  std::array<Block, kBlocks> blocks_{};
+  std::array<unsigned, kBlocks> ready_{};  // filled and not submitted, oldest first
+  unsigned ready_count_ = 0, current_ = kNone, under_way_ = 0;
   std::size_t filled_ = 0, end_bytes_ = 0;  // of the current block; of end_
   std::array<std::byte, kPage> end_{};      // an incomplete last page
   WriteMode mode_ = WriteMode::buffered;
