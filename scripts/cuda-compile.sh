@@ -32,15 +32,27 @@ newer_than() {  # is any of the files that OBJECT was made from newer than it?
   return 1
 }
 
-for source in kernels/cuda/*.cu; do
-  object=$out/$(basename "$source").o
-  newer_than "$object" || continue
-  echo "nvcc $source"
+compile() {  # SOURCE
+  local object
+  object=$out/$(basename "$1").o
+  newer_than "$object" || return 0
+  echo "nvcc $1"
   rm -f "$object"
-  if ! "$nvcc" "${flags[@]}" -MD -MF "$object.d" -c "$source" -o "$object" >"$object.log" 2>&1; then
+  if ! "$nvcc" "${flags[@]}" -MD -MF "$object.d" -c "$1" -o "$object" >"$object.log" 2>&1; then
     cat "$object.log"
-    exit 1
+    rm -f "$object.log"
+    return 1
   fi
+}
+
+under_way=()
+for source in kernels/cuda/*.cu; do
+  (($(jobs -rp | wc -l) < $(nproc))) || wait -n
+  compile "$source" &
+  under_way+=($!)
+done
+for job in "${under_way[@]}"; do
+  wait "$job"
 done
 cat "$out"/*.cu.o.log | awk -f scripts/cuda-resources.awk >"$out/resources.txt"
 bash scripts/cuda-resources.sh "$out/resources.txt"

@@ -39,7 +39,10 @@ if [[ -f ${CUDA_HOME:-/usr/local/cuda}/include/cublasLt.h ]]; then
   cmake --build --preset cuda-emulated --target cuda_emulation_tests cuda_faults_tests kernels_tests cuda_tests
   step "Tests: cuda, emulated"
   ctest --preset cuda-emulated -R '^(cuda_emulation|cuda_faults|kernels|cuda)$'
-  step "All tests passed"
+  step "CUDA kernels by nvcc, four architectures"
+  all="All"
+  bash scripts/cuda-compile.sh || { [[ $? == 77 ]]; all="All other"; }
+  step "$all tests passed"
 else
   step "NOT RUN: the cuda device; its emulation needs the headers of a CUDA toolkit (CUDA_HOME or /usr/local/cuda)"
   step "All other tests passed"

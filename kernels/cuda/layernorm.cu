@@ -17,7 +17,7 @@ struct Forward {
   const float *x, *weight, *bias;
   std::int64_t rows;
   int dim;
-  double eps;
+  float eps;
 };
 
 struct Backward {
@@ -102,7 +102,7 @@ __global__ void __launch_bounds__(32 * kWarps) layernorm_forward(Forward op) {
       squares += (pack.of[i] - mean) * (pack.of[i] - mean);
   });
   const float variance = warp_sum(squares) / static_cast<float>(op.dim);
-  const auto rstd = static_cast<float>(1 / sqrt(static_cast<double>(variance) + op.eps));
+  const float rstd = 1 / sqrtf(variance + op.eps);
   if (threadIdx.x % 32 == 0) {
     op.mean[row] = mean;
     op.rstd[row] = rstd;
@@ -267,7 +267,7 @@ void execute(Context& context, const LayerNormForward& op) {
                         op.bias.as<float>(),
                         rows,
                         static_cast<int>(dim),
-                        op.eps};
+                        static_cast<float>(op.eps)};
   const bool fours = all_in_fours(dim, forward.y, forward.x, forward.weight, forward.bias);
   with_packs(fours, forward.dim, [&](auto width, auto packs) {
     launch<layernorm_forward<decltype(width)::value, decltype(packs)::value>>(shape_of(context, rows),

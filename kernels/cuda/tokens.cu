@@ -25,10 +25,11 @@ struct Prefix {
   }
 
   __host__ __device__ T* row(std::int64_t token, std::int64_t dim) const {
-    for (int i = 0; i < 2; ++i) {
-      if (token < rows[i]) return part[i] + token * dim;
-      token -= rows[i];
-    }
+    // No loop: an index known only at run time would put the arrays into local memory.
+    if (token < rows[0]) return part[0] + token * dim;
+    token -= rows[0];
+    if (token < rows[1]) return part[1] + token * dim;
+    token -= rows[1];
     return part[2] + token * dim;
   }
 };
