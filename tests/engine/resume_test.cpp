@@ -16,29 +16,6 @@
 namespace vitrail {
 namespace {
 
-// Everything random is on; 40 images make 6 steps of 6 with 4 left over; a step is 3 micro-batches.
-TrainConfig config_with_everything() {
-  TrainConfig config = test::tiny_training();
-  config.model.num_classes = 4;
-  config.model.drop_rate = 0.1;
-  config.model.pos_drop_rate = 0.1;
-  config.model.proj_drop_rate = 0.1;
-  config.model.attn_drop_rate = 0.1;
-  config.model.drop_path_rate = 0.2;
-  config.input.crop_pct = 1;
-  config.augment.shift = 1;
-  config.augment.erase = 0.3;
-  config.augment.crop_min = 0.5;
-  config.ema.decay = 0.9;
-  config.opt.layer_decay = 0.8;
-  config.label_smoothing = 0.1;
-  config.epochs = 3;
-  config.batch = 6;
-  config.accumulate = 3;
-  config.seed = 5;
-  return config;
-}
-
 constexpr int kMicroBatches = 3 * 6 * 3;
 
 struct Log {
@@ -103,7 +80,7 @@ Outcome interrupted(const TrainConfig& config, const DataSource& data, int at, i
 
 TEST_CASE("20 interruption points, at one and two threads: byte-equal to the uninterrupted run") {
   const test::TemporaryFolder folder;
-  const TrainConfig config = config_with_everything();
+  const TrainConfig config = test::training_with_everything();
   const DataSource data = test::synthetic_data(40, 12, 4, 10);
   const Outcome expected = uninterrupted(config, data);
   CHECK(expected.log.size() == 18 * 3 + 3 * 3);
@@ -121,7 +98,7 @@ TEST_CASE("the same run saved twice gives the same bytes") {
   const test::TemporaryFolder folder;
   const auto backend = make_backend("cpu", {.threads = 2});
   const DataSource data = test::synthetic_data(40, 12, 4, 10);
-  Trainer trainer(*backend, config_with_everything(), data, 2);
+  Trainer trainer(*backend, test::training_with_everything(), data, 2);
   Log log;
   advance(trainer, 5, log);
   trainer.save(folder / "a.vitrail");
@@ -138,7 +115,7 @@ TEST_CASE("a checkpoint of another configuration or other data is refused by nam
   const test::TemporaryFolder folder;
   const auto backend = make_backend("cpu", {.threads = 1});
   const DataSource data = test::synthetic_data(40, 0, 4, 10);
-  const TrainConfig config = config_with_everything();
+  const TrainConfig config = test::training_with_everything();
   Trainer(*backend, config, data, 1).save(folder / "a.vitrail");
 
   TrainConfig other = config;
@@ -159,7 +136,7 @@ TEST_CASE("a checkpoint of another configuration or other data is refused by nam
 
 TEST_CASE("accumulation changes nothing but rounding") {
   const DataSource data = test::synthetic_data(40, 0, 4, 10);
-  TrainConfig config = config_with_everything();
+  TrainConfig config = test::training_with_everything();
   config.dtype = DType::f64;
   std::vector<double> losses[2];
   for (int run : {0, 1}) {

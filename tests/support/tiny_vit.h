@@ -123,4 +123,27 @@ inline void randomize(Backend& backend, const ParamSet& params, std::uint64_t se
   }
 }
 
+// Everything random is on; 40 images make 6 steps of 6 with 4 left over; a step is 3 micro-batches.
+inline TrainConfig training_with_everything() {
+  TrainConfig config = tiny_training();
+  config.model.num_classes = 4;
+  config.model.drop_rate = 0.1;
+  config.model.pos_drop_rate = 0.1;
+  config.model.proj_drop_rate = 0.1;
+  config.model.attn_drop_rate = 0.1;
+  config.model.drop_path_rate = 0.2;
+  config.input.crop_pct = 1;
+  config.augment.shift = 1;
+  config.augment.erase = 0.3;
+  config.augment.crop_min = 0.5;
+  config.ema.decay = 0.9;
+  config.opt.layer_decay = 0.8;
+  config.label_smoothing = 0.1;
+  config.epochs = 3;
+  config.batch = 6;
+  config.accumulate = 3;
+  config.seed = 5;
+  return config;
+}
+
 }  // namespace vitrail::test
