@@ -1,6 +1,9 @@
 #include "kernels/backend.h"
 
+#include <charconv>
 #include <chrono>
+#include <optional>
+#include <string_view>
 #include <utility>
 
 #include "kernels/cpu/cpu_backend.h"
@@ -51,10 +54,36 @@ void Backend::record(const char* op, double seconds, const Work& work) {
   time.work.products = work.products;
 }
 
+namespace {
+
+// The number of the GPU, where the device is one.
+std::optional<int> gpu_of(std::string_view device) {
+  constexpr std::string_view kPrefix = "cuda:";
+  if (device == "cuda") return 0;
+  if (!device.starts_with(kPrefix)) return std::nullopt;
+  unsigned short number = 0;  // no sign
+  const char* end = device.data() + device.size();
+  const auto [stop, error] = std::from_chars(device.data() + kPrefix.size(), end, number);
+  if (error != std::errc{} || stop != end) return std::nullopt;
+  return number;
+}
+
+std::unique_ptr<Backend> make_any_backend(const BackendOptions& options) {
+  try {
+    return cuda::make_cuda_backend(0);
+  } catch (const Error&) {  // no GPU
+    return cpu::make_cpu_backend(options);
+  }
+}
+
+}  // namespace
+
 std::unique_ptr<Backend> make_backend(const std::string& device, const BackendOptions& options) {
   if (device == "cpu") return cpu::make_cpu_backend(options);
-  if (device == "cuda") return cuda::make_cuda_backend(options);
-  throw Error("device: expected cpu or cuda, found \"" + device + "\"");
+  if (device == "auto") return make_any_backend(options);
+  if (const std::optional<int> gpu = gpu_of(device)) return cuda::make_cuda_backend(*gpu);
+  throw Error("device: expected cpu, cuda, cuda:N (N: the number of a GPU, from 0) or auto, found \"" +
+              device + "\"");
 }
 
 }  // namespace vitrail

@@ -113,7 +113,8 @@ class Backend {
   std::map<std::string, OpTime> profile_;
 };
 
-// device: "cpu" or "cuda". Throws Error, naming what is missing, when this build or machine has no such
+// device: "cpu", "cuda" (the first GPU), "cuda:N" (GPU number N, from 0) or "auto" (the first GPU where this
+// build and machine have one, else the CPU). Throws Error, naming what is missing, when there is no such
 // device.
 std::unique_ptr<Backend> make_backend(const std::string& device, const BackendOptions& options = {});
 

@@ -8,7 +8,7 @@
 
 namespace vitrail::cuda {
 
-// Throws Error when this build or machine has no CUDA.
-std::unique_ptr<Backend> make_cuda_backend(const BackendOptions& options);
+// gpu: its number, from 0. Throws Error when this build or machine has no CUDA, or not so many GPUs.
+std::unique_ptr<Backend> make_cuda_backend(int gpu);
 
 }  // namespace vitrail::cuda

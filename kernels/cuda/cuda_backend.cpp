@@ -44,11 +44,14 @@ DType dtype_of(const Op& op) {
 
 class CudaBackend final : public Backend {
  public:
-  CudaBackend() : context_(0) {}
+  explicit CudaBackend(int gpu) : gpu_(gpu), context_(gpu) {}
 
   BackendInfo info() const override {
-    return {
-        .device = "cuda", .name = context_.device_name(), .isa = "CUDA", .gemm = "cuBLASLt", .threads = 1};
+    return {.device = gpu_ == 0 ? "cuda" : "cuda:" + std::to_string(gpu_),
+            .name = context_.device_name(),
+            .isa = "CUDA",
+            .gemm = "cuBLASLt",
+            .threads = 1};
   }
 
   void zero(Out view) override {
@@ -101,13 +104,14 @@ class CudaBackend final : public Backend {
   VITRAIL_EACH_OP(VITRAIL_OP)
 #undef VITRAIL_OP
 
+  const int gpu_;
   Context context_;
 };
 
 }  // namespace
 
-std::unique_ptr<Backend> make_cuda_backend(const BackendOptions&) {
-  return std::make_unique<CudaBackend>();
+std::unique_ptr<Backend> make_cuda_backend(int gpu) {
+  return std::make_unique<CudaBackend>(gpu);
 }
 
 }  // namespace vitrail::cuda

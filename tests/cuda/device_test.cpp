@@ -138,6 +138,12 @@ TEST_CASE("cuda: an update of Adam and AdamW, with clipping, EMA and rounded wei
   }
 }
 
+TEST_CASE("cuda: a GPU is chosen by its number, or the first where any will do") {
+  CHECK(make_backend("cuda:0")->info().name == cuda_backend()->info().name);
+  CHECK(make_backend("auto")->info().device == "cuda");
+  CHECK_THROWS_WITH_AS(make_backend("cuda:999"), doctest::Contains("number 999 of"), Error);
+}
+
 TEST_CASE("cuda: what the device does not have is refused by name") {
   CHECK_THROWS_AS(results_on(*cuda_backend(), DType::f32, attention(4, 1, 130, 0), {}), Error);
   CHECK_THROWS_AS(results_on(*cuda_backend(), DType::f64, dropped({2, 4}), {}), Error);

@@ -26,11 +26,20 @@ void check_mentions(const std::string& message, std::initializer_list<std::strin
 }
 
 TEST_CASE("make_backend: what cannot be had is refused, naming the choices") {
-  check_mentions(refusal("tpu", {}), {"tpu", "cpu", "cuda"});
+  check_mentions(refusal("tpu", {}), {"tpu", "cpu", "cuda", "cuda:N", "auto"});
+  for (const char* device : {"cuda:", "cuda:-1", "cuda:+1", "cuda:1x", "cuda:70000", "cuda 1"})
+    check_mentions(refusal(device, {}), {device, "expected", "cuda:N"});
   check_mentions(refusal("cpu", {.threads = -1}), {"threads", "-1"});
   check_mentions(refusal("cpu", {.gemm = "magic"}), {"gemm", "magic", "onednn", "eigen"});
   check_mentions(refusal("cpu", {.isa = "mmx"}), {"isa", "mmx"});
 }
+
+#if VITRAIL_TEST_CUDA == 0
+TEST_CASE("make_backend: without CUDA any device is the CPU") {
+  CHECK(make_backend("auto")->info().device == "cpu");
+  check_mentions(refusal("cuda:1", {}), {"no CUDA", "VITRAIL_CUDA"});
+}
+#endif
 
 TEST_CASE("make_backend: info says what was chosen") {
   const BackendInfo info = cpu_backend({.threads = 3, .gemm = "eigen"})->info();
