@@ -7,17 +7,12 @@
 #include "tests/support/synthetic_data.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/tiny_vit.h"
+#include "tests/support/vit_run.h"
 
 namespace vitrail::test {
 namespace {
 
 constexpr int kMicroBatches = 18, kAt = 7;  // a whole epoch; in the middle of the third step
-
-std::vector<double> values_of(const Backend& backend, const ParamSet& params) {
-  std::vector<float> values(params.bytes() / sizeof(float));
-  backend.download(values.data(), params.flat(), params.bytes());
-  return {values.begin(), values.end()};
-}
 
 class Run {
  public:
@@ -36,10 +31,10 @@ class Run {
   // Of the steps that this run has done itself.
   std::vector<double> losses() const { return losses_; }
   Values state() const {
-    return {{"weights", values_of(*backend_, trainer_.weights())},
-            {"first moment", values_of(*backend_, trainer_.first_moment())},
-            {"second moment", values_of(*backend_, trainer_.second_moment())},
-            {"average", values_of(*backend_, *trainer_.ema())}};
+    return {{"weights", values_of<float>(*backend_, trainer_.weights().flat())},
+            {"first moment", values_of<float>(*backend_, trainer_.first_moment().flat())},
+            {"second moment", values_of<float>(*backend_, trainer_.second_moment().flat())},
+            {"average", values_of<float>(*backend_, trainer_.ema()->flat())}};
   }
 
  private:

@@ -35,13 +35,6 @@ std::vector<NamedConfig> configs() {
 }
 
 template <class T>
-std::vector<double> values_of(const Backend& backend, In view) {
-  std::vector<T> values(static_cast<std::size_t>(view.shape.elements()));
-  backend.download(values.data(), view, values.size() * sizeof(T));
-  return {values.begin(), values.end()};
-}
-
-template <class T>
 VitRun<T> run_on(Backend& backend, const VitConfig& config) {
   VitRun<T> run(backend, config, kDType<T>, kOptions, kBatch, kSmoothing);
   randomize(backend, run.weights, 7);

@@ -126,12 +126,8 @@ inline void randomize(Backend& backend, const ParamSet& params, std::uint64_t se
 // Everything random is on; 40 images make 6 steps of 6 with 4 left over; a step is 3 micro-batches.
 inline TrainConfig training_with_everything() {
   TrainConfig config = tiny_training();
+  config.model = with_every_dropout(config.model);
   config.model.num_classes = 4;
-  config.model.drop_rate = 0.1;
-  config.model.pos_drop_rate = 0.1;
-  config.model.proj_drop_rate = 0.1;
-  config.model.attn_drop_rate = 0.1;
-  config.model.drop_path_rate = 0.2;
   config.input.crop_pct = 1;
   config.augment.shift = 1;
   config.augment.erase = 0.3;

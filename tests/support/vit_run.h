@@ -10,6 +10,14 @@
 
 namespace vitrail::test {
 
+// What a tensor of T holds.
+template <class T>
+std::vector<double> values_of(const Backend& backend, In view) {
+  std::vector<T> values(static_cast<std::size_t>(view.shape.elements()));
+  backend.download(values.data(), view, values.size() * sizeof(T));
+  return {values.begin(), values.end()};
+}
+
 template <class T>
 class VitRun {
  public:
