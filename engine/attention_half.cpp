@@ -69,8 +69,11 @@ AttentionHalf plan_attention_inference(Arena& arena, const VitConfig& config, DT
 void attention_half_forward(Backend& backend, const VitConfig& config, const BlockParams& params,
                             const AttentionHalf& half, In x, std::int64_t block, const Draws& draws) {
   normalise(backend, config, params.norm1, half, x);
-  backend.run(
-      LinearForward{.y = half.qkv, .x = half.norm, .weight = params.qkv.weight, .bias = params.qkv.bias});
+  backend.run(LinearForward{.y = half.qkv,
+                            .x = half.norm,
+                            .weight = params.qkv.weight,
+                            .bias = params.qkv.bias,
+                            .quantized = params.qkv.quantized});
   backend.run(AttentionForward{.y = half.attended,
                                .lse = half.lse,
                                .qkv = half.qkv,
@@ -90,7 +93,8 @@ void attention_half_forward(Backend& backend, const VitConfig& config, const Blo
                                     .bias = params.proj.bias,
                                     .gamma = params.ls1,
                                     .dropout = proj_drop(config, block, draws),
-                                    .drop_path = drop_path(config, block, BlockHalf::attention, draws)});
+                                    .drop_path = drop_path(config, block, BlockHalf::attention, draws),
+                                    .quantized = params.proj.quantized});
 }
 
 void attention_half_backward(Backend& backend, const VitConfig& config, const BlockParams& params,

@@ -17,7 +17,8 @@ void ComputeWeights::follow(const ParamSet& params) {
   views_ = params.views();
   if (!rounded_) return;
   backend_.run(Cast{.y = rounded_, .x = params.flat()});
-  visit_product_weights(views_, [&](Out& place) {
+  visit_product_layers(views_, [&](LinearParams& layer) {
+    Out& place = layer.weight;
     const std::ptrdiff_t element =
         (place.as<std::byte>() - params.flat().as<std::byte>()) / std::ptrdiff_t(size_of(params.dtype()));
     place = {rounded_.as<std::byte>() + element * std::ptrdiff_t(size_of(DType::bf16)), DType::bf16,

@@ -6,14 +6,14 @@
 
 namespace vitrail {
 
-// Calls visit(Out& place) for each weight that a product reads in the dtype that is computed in. The head's
-// are not among them (engine/head.h).
+// Calls visit(LinearParams&) for each layer whose weight a product reads in the dtype that is computed in.
+// The head's are not among them (engine/head.h).
 template <class Visit>
-void visit_product_weights(VitParams& params, Visit&& visit) {
-  visit(params.patch_embed.weight);
+void visit_product_layers(VitParams& params, Visit&& visit) {
+  visit(params.patch_embed);
   for (BlockParams& block : params.blocks) {
     for (LinearParams* linear : {&block.qkv, &block.proj, &block.fc1, &block.fc2})
-      visit(linear->weight);
+      visit(*linear);
   }
 }
 

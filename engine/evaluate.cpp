@@ -6,6 +6,7 @@
 
 #include "engine/data/loader.h"
 #include "engine/error.h"
+#include "engine/narrow_weights.h"
 #include "engine/transfer.h"
 #include "engine/vit.h"
 #include "kernels/check.h"
@@ -18,7 +19,7 @@ Classifier::Classifier(Backend& backend, const VitConfig& config, const ParamSet
 Classifier::Classifier(Backend& backend, const VitConfig& config, const VitParams& params, DType dtype,
                        std::int64_t batch)
     : backend_(backend),
-      own_vit_(std::make_unique<Vit>(backend, config, dtype, batch, VitMode::inference)),
+      own_vit_(std::make_unique<Vit>(backend, config, activations_dtype(dtype), batch, VitMode::inference)),
       own_images_(backend,
                   static_cast<std::size_t>(batch * config.in_chans * config.img_size * config.img_size) *
                       size_of(statistics_dtype(dtype))),

@@ -17,7 +17,8 @@ class Vit;
 class Classifier {
  public:
   Classifier(Backend& backend, const VitConfig& config, const ParamSet& params, std::int64_t batch);
-  // The weights as a network that computes in dtype reads them (engine/compute_weights.h), wherever they lie.
+  // The weights as a network that computes in dtype reads them (engine/compute_weights.h, narrow_weights.h),
+  // wherever they lie.
   Classifier(Backend& backend, const VitConfig& config, const VitParams& params, DType dtype,
              std::int64_t batch);
   // In the memory of a network that is trained, between two of its steps. images: (batch, in_chans, img_size,

@@ -33,17 +33,18 @@ Key seed_key() {
 }
 
 Key dtype_key() {
-  static constexpr const char* kAccepts = "f32 | bf16 | f64 | auto";
+  static constexpr const char* kAccepts = "f32 | bf16 | int8 | f64 | auto";
   return {"dtype", kAccepts,
           "numbers of the products; bf16: weights, sums and statistics stay f32; auto: bf16 where the "
-          "processor multiplies it faster; f64: slow, for checking",
+          "processor multiplies it faster; int8: not to train, weights and what they meet in 8 bits; f64: "
+          "slow, for checking",
           [](const TrainConfig& config) {
             return std::string(config.dtype_auto ? "auto" : name_of(config.dtype));
           },
           [](TrainConfig& config, std::string_view text) {
             config.dtype_auto = text == "auto";
             if (config.dtype_auto) return;
-            for (const DType dtype : {DType::f32, DType::bf16, DType::f64}) {
+            for (const DType dtype : {DType::f32, DType::bf16, DType::int8, DType::f64}) {
               if (text == name_of(dtype)) return void(config.dtype = dtype);
             }
             refuse_value("dtype", kAccepts, text);

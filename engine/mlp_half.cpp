@@ -68,7 +68,8 @@ void mlp_half_hidden(Backend& backend, const VitConfig& config, const BlockParam
                                 .weight = params.fc1.weight,
                                 .bias = params.fc1.bias,
                                 .gelu = config.gelu,
-                                .dropout = act_drop(config, block, draws)});
+                                .dropout = act_drop(config, block, draws),
+                                .quantized = params.fc1.quantized});
 }
 
 void mlp_half_output(Backend& backend, const VitConfig& config, const BlockParams& params,
@@ -81,7 +82,8 @@ void mlp_half_output(Backend& backend, const VitConfig& config, const BlockParam
                                     .bias = params.fc2.bias,
                                     .gamma = params.ls2,
                                     .dropout = out_drop(config, block, draws),
-                                    .drop_path = drop_path(config, block, BlockHalf::mlp, draws)});
+                                    .drop_path = drop_path(config, block, BlockHalf::mlp, draws),
+                                    .quantized = params.fc2.quantized});
 }
 
 void mlp_half_backward(Backend& backend, const VitConfig& config, const BlockParams& params,

@@ -2,81 +2,58 @@
 
 #include <fmt/format.h>
 
-#include "engine/compute_weights.h"
+#include <map>
+
 #include "engine/error.h"
 
 namespace vitrail {
 namespace {
 
-constexpr std::int64_t kAlignment = 32;  // elements of bf16: 64 bytes
-
-void require_f32(DType found) {
-  if (found != DType::f32) {
-    throw ConfigError(
-        fmt::format("dtype: expected a model of f32 to compute in bf16, found {}", name_of(found)));
-  }
-}
-
 // The dtype that a model of `own` numbers computes in when `wanted` is asked for.
 DType computed_dtype(DType own, DType wanted) {
-  if (wanted == DType::bf16) require_f32(own);
+  if (is_narrow(wanted) && own != DType::f32) {
+    throw ConfigError(fmt::format("dtype: expected a model of f32 to compute in {}, found {}",
+                                  name_of(wanted), name_of(own)));
+  }
   if (wanted == DType::f64 && own != DType::f64)
-    throw ConfigError("dtype: expected f32 or bf16 for a model of f32, found f64");
-  return wanted == DType::bf16 ? wanted : own;
+    throw ConfigError("dtype: expected f32, bf16 or int8 for a model of f32, found f64");
+  return is_narrow(wanted) ? wanted : own;
 }
 
-// Bytes for bf16 copies of the matrices, one behind the other.
-std::size_t rounded_bytes(VitParams params) {
-  std::int64_t elements = 0;
-  visit_product_weights(params, [&](Out& place) {
-    elements += (place.shape.elements() + kAlignment - 1) / kAlignment * kAlignment;
-  });
-  return static_cast<std::size_t>(elements) * size_of(DType::bf16);
-}
-
-// Puts bf16 copies in the place of the matrices; fill(copy, original) sets each.
-template <class Fill>
-void round_matrices(ReadyModel& model, Backend& backend, const Fill& fill) {
-  model.rounded = Buffer(backend, rounded_bytes(model.params));
-  std::byte* next = model.rounded.data();
-  visit_product_weights(model.params, [&](Out& place) {
-    const Out copy{next, DType::bf16, place.shape};
-    fill(copy, place);
-    place = copy;
-    next += (place.shape.elements() + kAlignment - 1) / kAlignment * kAlignment *
-            std::int64_t(size_of(DType::bf16));
-  });
-}
-
-// The original is read piece by piece, and each is let go once it is rounded.
-void round_from_file(Backend& backend, const MappedModel& model, const std::string& name, Out copy) {
-  const Out flat = reshaped(copy, {copy.shape.elements()});
-  model.file.stream(*model.file.find(model.role, name), [&](std::uint64_t begin, format::Bytes bytes) {
+// bf16: the original is read piece by piece, and each is let go once it is rounded. int8: a whole matrix, in
+// memory for one of them.
+void narrow_from_file(Backend& backend, const MappedModel& model, const std::string& name,
+                      const NarrowLayer& layer, std::vector<std::byte>& memory) {
+  const format::TensorRecord& record = *model.file.find(model.role, name);
+  if (layer.weight.dtype == DType::int8) {
+    memory.resize(static_cast<std::size_t>(layer.weight.shape.elements()) * sizeof(float));
+    model.file.read(record, memory);
+    return narrow(backend, layer, {memory.data(), DType::f32, layer.weight.shape});
+  }
+  const Out flat = reshaped(layer.weight, {layer.weight.shape.elements()});
+  model.file.stream(record, [&](std::uint64_t begin, format::Bytes bytes) {
     const auto first = static_cast<std::int64_t>(begin / sizeof(float));
     const auto count = static_cast<std::int64_t>(bytes.size() / sizeof(float));
     backend.run(Cast{.y = rows(flat, first, count), .x = In{bytes.data(), DType::f32, {count}}});
   });
 }
 
-// Views of the mapped file, of the matrices too, which nobody has read yet.
-ReadyModel map_rounded(ReadyModel model, Backend& backend) {
-  const MappedModel& file = *model.file;
-  std::map<const Out*, std::string> matrices;
-  visit_product_weights(model.params, [&](Out& place) { matrices[&place] = ""; });
+// Views of the mapped file, and copies of the matrices, of which nothing has been read yet.
+void map_narrow(ReadyModel& model, Backend& backend) {
+  std::map<const Out*, std::string> names;
   visit_params(model.config, model.params, [&](const ParamSpec& spec, Out& place) {
-    const auto matrix = matrices.find(&place);
-    if (matrix != matrices.end()) {
-      matrix->second = spec.name;
-      place = {nullptr, DType::f32, spec.shape};
-    } else {
-      const format::Bytes bytes = file.file.read(*file.file.find(file.role, spec.name));
-      place = {const_cast<std::byte*>(bytes.data()), DType::f32, spec.shape};
-    }
+    place = {nullptr, DType::f32, spec.shape};
+    names[&place] = spec.name;
   });
-  round_matrices(model, backend, [&](Out copy, const Out& original) {
-    round_from_file(backend, file, matrices.at(&original), copy);
+  std::vector<std::byte> memory;
+  model.narrow = narrow_weights(backend, model.params, model.dtype, [&](const NarrowLayer& layer) {
+    narrow_from_file(backend, *model.file, names.at(&layer.params.weight), layer, memory);
   });
-  return model;
+  visit_params(model.config, model.params, [&](const ParamSpec& spec, Out& place) {
+    if (place) return;
+    const format::Bytes bytes = model.file->file.read(*model.file->file.find(model.file->role, spec.name));
+    place.data = const_cast<std::byte*>(bytes.data());
+  });
 }
 
 }  // namespace
@@ -93,12 +70,12 @@ ReadyModel open_ready(const std::filesystem::path& path, Backend& backend, DType
                    .params = {},
                    .file = std::move(mapped),
                    .set = {},
-                   .rounded = {}};
-  if (dtype == DType::bf16) {
-    model.params.blocks.resize(static_cast<std::size_t>(model.config.depth));
-    return map_rounded(std::move(model), backend);
+                   .narrow = {}};
+  if (is_narrow(dtype)) {
+    map_narrow(model, backend);
+  } else {
+    model.params = mapped_params(*model.file);
   }
-  model.params = mapped_params(*model.file);
   return model;
 }
 
@@ -110,11 +87,12 @@ ReadyModel make_ready(Model from, Backend& backend, DType dtype) {
                    .params = {},
                    .file = {},
                    .set = std::move(from.params),
-                   .rounded = {}};
+                   .narrow = {}};
   model.params = model.set->views();
-  if (dtype != DType::bf16) return model;
-  round_matrices(model, backend,
-                 [&](Out copy, const Out& original) { backend.run(Cast{.y = copy, .x = original}); });
+  if (!is_narrow(dtype)) return model;
+  model.narrow = narrow_weights(backend, model.params, dtype, [&](const NarrowLayer& layer) {
+    narrow(backend, layer, layer.params.weight);
+  });
   return model;
 }
 

@@ -172,6 +172,8 @@ format::ElementType element_type(DType dtype) {
       return format::ElementType::f64;
     case DType::bf16:
       return format::ElementType::bf16;
+    case DType::int8:
+      return format::ElementType::i8;
   }
   return format::ElementType::f32;
 }

@@ -12,6 +12,10 @@ void TrainConfig::check() const {
     throw ConfigError(fmt::format("{}: auto is for 'vitrail train'; expected a value",
                                   dtype_auto ? "dtype" : "accumulate"));
   }
+  if (dtype == DType::int8) {
+    throw ConfigError(
+        "dtype: int8 is for 'eval', 'predict' and 'bench --only infer'; expected f32 or bf16 to train");
+  }
   if (batch % accumulate != 0) {
     throw ConfigError(
         fmt::format("accumulate: expected a divisor of batch = {}, found {}", batch, accumulate));

@@ -90,8 +90,9 @@ struct TrainConfig {
                                 // many as the memory asks for, yet to be chosen
   double label_smoothing = 0;
   std::uint64_t seed = 0;
-  DType dtype = DType::f32;  // in which products are computed; bf16: everything else is f32
-  bool dtype_auto = false;   // dtype is yet to be chosen, by the device
+  DType dtype =
+      DType::f32;  // in which products are computed; bf16: everything else is f32; int8: not to train
+  bool dtype_auto = false;  // dtype is yet to be chosen, by the device
 
   // Throws ConfigError naming the key and what would be accepted.
   void check() const;

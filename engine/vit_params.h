@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "engine/vit_config.h"
-#include "kernels/view.h"
+#include "kernels/quantize.h"
 
 namespace vitrail {
 
@@ -36,8 +36,9 @@ struct NormParams {
 };
 
 struct LinearParams {
-  Out weight;  // (out, in)
-  Out bias;    // (out), absent where the config says so
+  Out weight;                    // (out, in)
+  Out bias;                      // (out), absent where the config says so
+  QuantizedRows quantized = {};  // of an int8 weight (engine/narrow_weights.h): no parameters
 };
 
 struct BlockParams {

@@ -34,7 +34,7 @@ class Buffer {
 
 struct BackendOptions {
   int threads = 0;            // 0: one per core this process may use
-  std::string gemm = "auto";  // auto | onednn | eigen (f32 products on the CPU; onednn: bf16 ones too)
+  std::string gemm = "auto";  // auto | vitrail | onednn | eigen (f32 products on the CPU; onednn: bf16 too)
   std::string isa = "auto";   // auto | avx2 | avx512 (the CPU's vector code)
 };
 
@@ -62,7 +62,10 @@ struct DevicePeak {
   double memory_bytes = 0;                              // a second, read or written
 
   double flops(DType dtype) const {
-    return dtype == DType::f32 ? f32_flops : dtype == DType::f64 ? f64_flops : bf16_flops;
+    return dtype == DType::f32    ? f32_flops
+           : dtype == DType::f64  ? f64_flops
+           : dtype == DType::bf16 ? bf16_flops
+                                  : 0;
   }
 };
 

@@ -45,7 +45,7 @@ void Contract::optional(const char* operand, In view, DType dtype, const Shape& 
 }
 
 void Contract::wide(const char* operand, In view) const {
-  if (!view || view.dtype != DType::bf16) return;
+  if (!view || view.dtype == DType::f32 || view.dtype == DType::f64) return;
   fail(operand, to_string(view.shape) + " f32 or f64", describe(view));
 }
 
@@ -69,7 +69,7 @@ void Contract::dropout(const char* operand, const Dropout& dropout) const {
 }
 
 DType statistics_dtype(DType data) {
-  return data == DType::bf16 ? DType::f32 : data;
+  return data == DType::f64 ? data : DType::f32;
 }
 
 }  // namespace vitrail

@@ -44,7 +44,7 @@ class Contract {
 
 // The dtype A that goes with the dtype C in which an op's products are computed (mixed precision,
 // Micikevicius et al., arXiv 1710.03740): that of master weights, gradients of weights, the residual stream,
-// normalisation, saved statistics (mean, rstd, lse) and losses. C itself, but f32 for bf16.
+// normalisation, saved statistics (mean, rstd, lse) and losses. C itself, but f32 for bf16 and int8.
 DType statistics_dtype(DType data);
 
 }  // namespace vitrail

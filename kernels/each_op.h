@@ -25,5 +25,6 @@
   X(ApplyDropout)           \
   X(Combine)                \
   X(Cast)                   \
+  X(QuantizeRows)           \
   X(AdamStep)               \
   X(GradNorm)

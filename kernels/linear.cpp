@@ -10,15 +10,27 @@ Shape with_features(const In& x, std::int64_t features) {
   return {x.shape[0], x.shape[1], features};
 }
 
+// (out, in) of x's dtype, or int8 with what goes with it.
+void check_weight(const Contract& contract, In x, In weight, const QuantizedRows& quantized,
+                  std::int64_t out) {
+  const std::int64_t in = x.shape[2];
+  if (!quantized.scale && !quantized.sum) return contract.operand("weight", weight, x.dtype, {out, in});
+  contract.operand("x", x, DType::f32, x.shape);
+  contract.require(in <= kMostQuantized, "x", "at most 65536 features beside an int8 weight", double(in));
+  contract.operand("weight", weight, DType::int8, {out, in});
+  contract.operand("quantized.scale", quantized.scale, DType::f32, {out});
+  contract.operand("quantized.sum", quantized.sum, DType::f32, {out});
+}
+
 }  // namespace
 
 void LinearForward::check() const {
   const Contract contract(kName);
   contract.present("x", x, 3);
   contract.present("y", y, 3);
-  const std::int64_t in = x.shape[2], out = y.shape[2];
+  const std::int64_t out = y.shape[2];
   contract.operand("y", y, x.dtype, with_features(x, out));
-  contract.operand("weight", weight, x.dtype, {out, in});
+  check_weight(contract, x, weight, quantized, out);
   contract.optional("bias", bias, statistics_dtype(x.dtype), {out});
 }
 
@@ -38,10 +50,10 @@ void LinearGeluForward::check() const {
   const Contract contract(kName);
   contract.present("x", x, 3);
   contract.present("y", y, 3);
-  const std::int64_t in = x.shape[2], out = y.shape[2];
+  const std::int64_t out = y.shape[2];
   contract.operand("y", y, x.dtype, with_features(x, out));
   contract.optional("pre", pre, x.dtype, y.shape);
-  contract.operand("weight", weight, x.dtype, {out, in});
+  check_weight(contract, x, weight, quantized, out);
   contract.optional("bias", bias, statistics_dtype(x.dtype), {out});
   contract.dropout("dropout", dropout);
 }
@@ -50,11 +62,11 @@ void LinearResidualForward::check() const {
   const Contract contract(kName);
   contract.present("x", x, 3);
   contract.present("y", y, 3);
-  const std::int64_t in = x.shape[2], out = y.shape[2];
+  const std::int64_t out = y.shape[2];
   const DType wide = statistics_dtype(x.dtype);
   contract.operand("y", y, wide, with_features(x, out));
   contract.operand("residual", residual, wide, y.shape);
-  contract.operand("weight", weight, x.dtype, {out, in});
+  check_weight(contract, x, weight, quantized, out);
   contract.optional("bias", bias, wide, {out});
   contract.optional("gamma", gamma, wide, {out});
   if (branch) contract.operand("gamma", gamma, wide, {out});

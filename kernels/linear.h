@@ -5,9 +5,13 @@
 // Dtypes: C is the dtype of x, in which the products read (f32, f64 or bf16), A = statistics_dtype(C), in
 // which they sum. Operands are C, but for biases, gammas and the gradients of weights, biases and gammas,
 // which are A, and for what the comments name.
+//
+// In inference a forward's weight may be int8 beside f32: it is multiplied with x in 8 bits too, each row of
+// x cut into 256 steps between its smallest and its largest number; the products add up exactly.
 
 #include "kernels/dropout.h"
 #include "kernels/gelu.h"
+#include "kernels/quantize.h"
 #include "kernels/view.h"
 
 namespace vitrail {
@@ -19,6 +23,7 @@ struct LinearForward {
   In x;       // (samples, tokens, in)
   In weight;  // (out, in)
   In bias;    // (out), may be absent
+  QuantizedRows quantized = {};
   void check() const;
 };
 
@@ -47,6 +52,7 @@ struct LinearGeluForward {
   In bias;    // (out), may be absent
   GeluKind gelu = GeluKind::erf;
   Dropout dropout;
+  QuantizedRows quantized = {};
   void check() const;
 };
 
@@ -64,6 +70,7 @@ struct LinearResidualForward {
   In gamma;     // (out), LayerScale (Touvron et al., arXiv 2103.17239); may be absent
   Dropout dropout;
   Dropout drop_path;
+  QuantizedRows quantized = {};
   void check() const;
 };
 

@@ -12,6 +12,8 @@ std::size_t size_of(DType dtype) {
       return 8;
     case DType::bf16:
       return 2;
+    case DType::int8:
+      return 1;
   }
   assert(!"a DType that does not exist");
   return 0;
@@ -25,6 +27,8 @@ const char* name_of(DType dtype) {
       return "f64";
     case DType::bf16:
       return "bf16";
+    case DType::int8:
+      return "int8";
   }
   assert(!"a DType that does not exist");
   return "";

@@ -11,11 +11,12 @@
 namespace vitrail {
 
 // f64 exists so that the same model code can be checked against central differences; bf16 (the upper half of
-// an f32) is for what matrix products read: each op says which of its operands may be bf16.
-enum class DType : std::uint8_t { f32, f64, bf16 };
+// an f32) and int8 (with a scale beside it, kernels/quantize.h) are for what matrix products read: each op
+// says which of its operands may be that.
+enum class DType : std::uint8_t { f32, f64, bf16, int8 };
 
 std::size_t size_of(DType dtype);  // bytes per element
-const char* name_of(DType dtype);  // "f32", "f64", "bf16"
+const char* name_of(DType dtype);  // "f32", "f64", "bf16", "int8"
 
 struct Shape {
   static constexpr int kMaxRank = 4;

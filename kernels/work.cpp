@@ -146,6 +146,10 @@ Work work_of(const Cast& op) {
   return moves({op.y, op.x});
 }
 
+Work work_of(const QuantizeRows& op) {
+  return moves({op.y, op.scale, op.sum, op.x});
+}
+
 Work work_of(const AdamStep& op) {
   return moves({op.weight, op.weight, op.first_moment, op.first_moment, op.second_moment, op.second_moment,
                 op.ema, op.ema, op.weight_bf16, op.grad});

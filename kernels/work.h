@@ -12,6 +12,7 @@
 #include "kernels/linear.h"
 #include "kernels/loss.h"
 #include "kernels/patch_embed.h"
+#include "kernels/quantize.h"
 #include "kernels/tokens.h"
 
 namespace vitrail {
@@ -56,6 +57,7 @@ Work work_of(const CrossEntropy& op);
 Work work_of(const ApplyDropout& op);
 Work work_of(const Combine& op);
 Work work_of(const Cast& op);
+Work work_of(const QuantizeRows& op);
 Work work_of(const AdamStep& op);
 Work work_of(const GradNorm& op);
 

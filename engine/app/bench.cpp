@@ -7,8 +7,8 @@
 #include "engine/app/random_images.h"
 #include "engine/app/stopwatch.h"
 #include "engine/app/text.h"
-#include "engine/compute_weights.h"
 #include "engine/error.h"
+#include "engine/ready_model.h"
 #include "engine/trainer.h"
 #include "kernels/check.h"
 
@@ -79,12 +79,14 @@ void time_training(Console& console, Backend& backend, const RunConfig& config, 
 
 void time_inference(Console& console, Backend& backend, const RunConfig& config, BenchResult& result) {
   const VitConfig& model = config.train.model;
-  const ParamSet params(backend, model, statistics_dtype(config.train.dtype));
-  init_params(backend, model, params, config.train.seed);
-  result.parameters = params.parameters();
-  ComputeWeights computed(backend, model, config.train.dtype);
-  computed.follow(params);
-  Classifier classifier(backend, model, computed.views(), config.train.dtype, config.train.batch);
+  Model random{.config = model,
+               .input = config.train.input,
+               .labels = {},
+               .params = ParamSet(backend, model, statistics_dtype(config.train.dtype))};
+  init_params(backend, model, random.params, config.train.seed);
+  result.parameters = random.params.parameters();
+  const ReadyModel ready = make_ready(std::move(random), backend, config.train.dtype);
+  Classifier classifier(backend, model, ready.params, ready.dtype, config.train.batch);
   const std::vector<float> images(
       static_cast<std::size_t>(config.train.batch * model.in_chans * model.img_size * model.img_size), 0.5f);
   classifier.logits(images);

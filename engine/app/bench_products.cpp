@@ -2,6 +2,8 @@
 
 #include "engine/app/bench_table.h"
 #include "engine/app/stopwatch.h"
+#include "engine/narrow_weights.h"
+#include "kernels/check.h"
 
 namespace vitrail::app {
 namespace {
@@ -11,20 +13,28 @@ constexpr int kRounds = 5;
 // The operands of one linear layer, all zero: products take as long with any numbers.
 struct Layer {
   Layer(Backend& backend, DType type, const WeightProducts& shape)
-      : dtype(type),
-        sums(type == DType::bf16 ? DType::f32 : type),
-        x(backend, bytes(type, shape.rows * shape.in)),
-        y(backend, bytes(type, shape.rows * shape.out)),
-        dx(backend, shape.dx ? bytes(type, shape.rows * shape.in) : 0),
+      : dtype(activations_dtype(type)),
+        weights(type),
+        sums(statistics_dtype(type)),
+        x(backend, bytes(dtype, shape.rows * shape.in)),
+        y(backend, bytes(dtype, shape.rows * shape.out)),
+        dx(backend, shape.dx ? bytes(dtype, shape.rows * shape.in) : 0),
         weight(backend, bytes(type, shape.out * shape.in)),
+        scale(backend, type == DType::int8 ? 2 * bytes(sums, shape.out) : 0),
         dweight(backend, shape.dweight ? bytes(sums, shape.out * shape.in) : 0) {}
 
   static std::size_t bytes(DType type, std::int64_t elements) {
     return static_cast<std::size_t>(elements) * size_of(type);
   }
 
-  DType dtype, sums;
-  Buffer x, y, dx, weight, dweight;
+  // Beside an int8 weight.
+  QuantizedRows quantized(std::int64_t out) const {
+    if (weights != DType::int8) return {};
+    return {In{scale.data(), sums, {out}}, In{scale.data() + bytes(sums, out), sums, {out}}};
+  }
+
+  DType dtype, weights, sums;
+  Buffer x, y, dx, weight, scale, dweight;
 };
 
 double median_seconds(Backend& backend, DType dtype, const WeightProducts& shape) {
@@ -34,10 +44,11 @@ double median_seconds(Backend& backend, DType dtype, const WeightProducts& shape
   for (int round = 0; round <= kRounds; ++round) {
     const Stopwatch watch;
     if (shape.y) {
-      backend.run(LinearForward{.y = {layer.y.data(), dtype, out},
-                                .x = {layer.x.data(), dtype, in},
+      backend.run(LinearForward{.y = {layer.y.data(), layer.dtype, out},
+                                .x = {layer.x.data(), layer.dtype, in},
                                 .weight = {layer.weight.data(), dtype, weight},
-                                .bias = {}});
+                                .bias = {},
+                                .quantized = layer.quantized(shape.out)});
     } else {
       backend.run(LinearBackward{.dx = {layer.dx.data(), dtype, in},
                                  .dweight_acc = {layer.dweight.data(), layer.sums, weight},

@@ -22,7 +22,7 @@ constexpr const char* kExamples =
     "  vitrail predict model.vitrail rose.png --json     with the logits of every class\n"
     "  vitrail predict timm.pt rose.png model=vit_small_patch16_224 init.normalization=half\n\n"
     "RUN stands for its best.vitrail, or last.vitrail where there is no best. Images are PNG or JPEG.\n"
-    "May be set: dtype=f32|bf16|auto; of another format's file also model, init.norm_eps, init.gelu, "
+    "May be set: dtype=f32|bf16|int8|auto; of another format's file also model, init.norm_eps, init.gelu, "
     "init.num_heads, init.normalization.";
 
 struct PredictOptions {

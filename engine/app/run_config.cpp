@@ -47,7 +47,7 @@ std::vector<RunKey> make_run_keys() {
                   &RunConfig::threads),
       threads_key("data_threads", "that prepare images; 0: as many as threads; results do not depend on it",
                   &RunConfig::data_threads),
-      text_key("gemm", "auto | onednn | eigen", "who multiplies matrices", &RunConfig::gemm),
+      text_key("gemm", "auto | vitrail | onednn | eigen", "who multiplies matrices", &RunConfig::gemm),
       text_key("isa", "auto | avx2 | avx512", "vector instructions to use", &RunConfig::isa),
       log_every_key()};
 }

@@ -5,7 +5,7 @@
 namespace vitrail::cpu {
 
 Context::Context(int threads, const Products& products)
-    : pool_(threads), products_(products), blocks_(static_cast<std::size_t>(threads) + 1) {}
+    : pool_(threads), products_(products), blocks_(2 * static_cast<std::size_t>(threads) + 1) {}
 
 Context::~Context() {
   for (Block& block : blocks_)
@@ -14,6 +14,10 @@ Context::~Context() {
 
 std::byte* Context::scratch(int worker, std::size_t bytes) {
   return grown(blocks_[static_cast<std::size_t>(worker)], bytes);
+}
+
+std::byte* Context::packing_scratch(int worker, std::size_t bytes) {
+  return grown(blocks_[static_cast<std::size_t>(threads() + worker)], bytes);
 }
 
 std::byte* Context::shared_scratch(std::size_t bytes) {

@@ -20,9 +20,12 @@ struct DotProducts {
 };
 
 // Who multiplies matrices.
+enum class Gemm : std::uint8_t { vitrail, onednn, eigen };
 struct Products {
-  bool onednn = false;                // f32; else Eigen
-  bool onednn_bf16 = false;           // bf16; else by pairs
+  Gemm f32 = Gemm::eigen;
+  bool onednn_bf16 = false;           // else by pairs
+  bool onednn_int8 = false;           // else plainly
+  int int8_limit = 127;               // of a quantized weight (kernels/quantize.h)
   const DotProducts* dots = nullptr;  // bf16; null: this processor or choice of isa has none
 };
 
@@ -39,6 +42,9 @@ class Context {
   // use and is then kept, so that a training step allocates nothing. Contents are not defined.
   std::byte* scratch(int worker, std::size_t bytes);
 
+  // The same beside it, for a product that packs its factors.
+  std::byte* packing_scratch(int worker, std::size_t bytes);
+
   // The same, shared by all workers of one op: call it before parallel_for.
   std::byte* shared_scratch(std::size_t bytes);
 
@@ -51,7 +57,7 @@ class Context {
 
   ThreadPool pool_;
   Products products_;
-  std::vector<Block> blocks_;  // one a worker, then the shared one
+  std::vector<Block> blocks_;  // one a worker, one for each to pack in, then the shared one
 };
 
 }  // namespace vitrail::cpu

@@ -109,13 +109,21 @@ IsaChoice choose_isa(const std::string& wanted) {
   throw Error("isa = " + wanted + ": expected auto or one of this build's instruction sets (" + built + ")");
 }
 
-bool choose_onednn(const std::string& wanted) {
-  if (wanted == "auto") return have_onednn();
-  if (wanted == "eigen") return false;
-  if (wanted != "onednn") throw Error("gemm = " + wanted + ": expected auto, onednn or eigen");
-  if (!have_onednn())
-    throw Error("gemm = onednn: this build has no oneDNN; use gemm = eigen, or build with it");
-  return true;
+Gemm choose_gemm(const std::string& wanted, const IsaChoice& isa) {
+  if (wanted == "vitrail") return Gemm::vitrail;
+  if (wanted == "eigen") return Gemm::eigen;
+  if (wanted != "auto" && wanted != "onednn") {
+    throw Error("gemm = " + wanted + ": expected auto, vitrail, onednn or eigen");
+  }
+  if (wanted == "onednn" && !have_onednn())
+    throw Error("gemm = onednn: this build has no oneDNN; use gemm = vitrail, or build with it");
+  // Measured on AVX2 alone: there it is the fastest.
+  if (wanted == "auto" && isa.name == std::string("avx2")) return Gemm::vitrail;
+  return have_onednn() ? Gemm::onednn : Gemm::eigen;
+}
+
+const char* title_of(Gemm gemm) {
+  return gemm == Gemm::vitrail ? "own products" : gemm == Gemm::onednn ? "oneDNN" : "Eigen";
 }
 
 // Null when this build, processor or choice of isa has none.
@@ -129,10 +137,13 @@ const DotProducts* choose_dots([[maybe_unused]] const IsaChoice& isa) {
 }
 
 Products choose_products(const std::string& gemm, const IsaChoice& isa) {
-  Products products{.onednn = choose_onednn(gemm), .dots = choose_dots(isa)};
+  Products products{.f32 = choose_gemm(gemm, isa), .dots = choose_dots(isa)};
   const bool tiles = isa.name == std::string("avx512") && has_flag("amx_bf16");
   // Only oneDNN knows AMX's tiles; with dot products alone our own product is the faster.
-  products.onednn_bf16 = products.onednn && (tiles || (gemm == "onednn" && products.dots));
+  const bool onednn = products.f32 == Gemm::onednn;
+  products.onednn_bf16 = onednn && (tiles || (gemm == "onednn" && products.dots));
+  products.onednn_int8 = have_onednn() && gemm != "eigen";
+  if (products.onednn_int8) products.int8_limit = onednn_int8_limit();
   return products;
 }
 
@@ -172,7 +183,7 @@ class CpuBackend final : public Backend {
     return {.device = "cpu",
             .name = name.empty() ? "unknown processor" : name,
             .isa = isa_.title,
-            .gemm = context_.products().onednn ? "oneDNN" : "Eigen",
+            .gemm = title_of(context_.products().f32),
             .bf16 = bf16_title(),
             .fast_bf16 = context_.products().onednn_bf16 || context_.products().dots,
             .threads = context_.threads()};

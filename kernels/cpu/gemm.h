@@ -1,5 +1,5 @@
 #pragma once
-// One matrix product on one thread, called from inside a task: who multiplies is chosen at run time.
+// One matrix product on one thread, called from inside a worker's task: who multiplies is chosen at run time.
 
 #include <cstdint>
 
@@ -7,7 +7,7 @@
 
 namespace vitrail::cpu {
 
-// c = alpha · op(a) · op(b) + beta · c, row-major; strides are in elements, from row to row as stored.
+// c = op(a) · op(b), or c += with accumulate, row-major; strides are in elements, from row to row as stored.
 template <class T>
 struct Product {
   std::int64_t m, n, k;
@@ -17,13 +17,12 @@ struct Product {
   const T* b;  // (k, n), or (n, k) when b_transposed
   std::int64_t b_stride;
   bool b_transposed;
-  T* c;  // (m, n); not read when beta is 0
+  T* c;  // (m, n)
   std::int64_t c_stride;
-  T alpha = 1;
-  T beta = 0;
+  bool accumulate = false;
 };
 
-// c = op(a) · op(b), or c += with accumulate: f32 sums of bf16 products. Otherwise as Product.
+// As Product: f32 sums of bf16 products.
 struct Bf16Product {
   std::int64_t m, n, k;
   const Bf16* a;
@@ -37,24 +36,55 @@ struct Bf16Product {
   bool accumulate = false;
 };
 
+// c = a · bᵀ, exact as long as k is at most kMostQuantized and b within the limit of Products. Otherwise as
+// Product.
+struct Int8Product {
+  std::int64_t m, n, k;
+  const std::uint8_t* a;  // (m, k)
+  std::int64_t a_stride;
+  const std::int8_t* b;  // (n, k)
+  std::int64_t b_stride;
+  std::int32_t* c;  // (m, n)
+  std::int64_t c_stride;
+};
+
 // Whether this build has oneDNN; without it multiply_onednn must not be called.
 bool have_onednn();
 void multiply_onednn(const Product<float>& product);
 void multiply_onednn(const Bf16Product& product);  // on a processor with AVX512-BF16 or AMX
+void multiply_onednn(const Int8Product& product);
+// The largest weight of an Int8Product whose pairs do not overflow on the way.
+int onednn_int8_limit();
 
 }  // namespace vitrail::cpu
 
 #ifdef VITRAIL_ISA
 namespace vitrail::cpu::VITRAIL_ISA {
 
+// Packs its factors in memory of panels_bytes().
+void multiply_panels(const Product<float>& product, float* memory);
+std::size_t panels_bytes();
 void multiply_eigen(const Product<float>& product);
 void multiply_eigen(const Product<double>& product);
+void multiply_plainly(const Int8Product& product);
 
-inline void multiply(const Context& context, const Product<float>& product) {
-  context.products().onednn ? multiply_onednn(product) : multiply_eigen(product);
+inline void multiply(Context& context, int worker, const Product<float>& product) {
+  switch (context.products().f32) {
+    case Gemm::vitrail:
+      return multiply_panels(product,
+                             reinterpret_cast<float*>(context.packing_scratch(worker, panels_bytes())));
+    case Gemm::onednn:
+      return multiply_onednn(product);
+    case Gemm::eigen:
+      return multiply_eigen(product);
+  }
 }
-inline void multiply(const Context&, const Product<double>& product) {
+inline void multiply(Context&, int, const Product<double>& product) {
   multiply_eigen(product);
+}
+
+inline void multiply(const Context& context, const Int8Product& product) {
+  context.products().onednn_int8 ? multiply_onednn(product) : multiply_plainly(product);
 }
 
 inline void multiply_pairs(const Context& context, const PairProduct& product) {

@@ -15,12 +15,11 @@ using Result = Eigen::Map<Matrix<T>, Eigen::Unaligned, Eigen::OuterStride<>>;
 template <class T, class A, class B>
 void multiply_into(const Product<T>& product, const A& a, const B& b) {
   Result<T> c(product.c, product.m, product.n, Eigen::OuterStride<>(product.c_stride));
-  if (product.beta == T{0}) {
-    c.noalias() = product.alpha * a * b;
-    return;
+  if (product.accumulate) {
+    c.noalias() += a * b;
+  } else {
+    c.noalias() = a * b;
   }
-  if (product.beta != T{1}) c *= product.beta;
-  c.noalias() += product.alpha * a * b;
 }
 
 template <class T>

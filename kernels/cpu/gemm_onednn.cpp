@@ -15,9 +15,24 @@ void multiply_onednn(const Product<float>& product) {
   const OnednnCall call;
   [[maybe_unused]] const dnnl_status_t status =
       dnnl_sgemm(product.a_transposed ? 'T' : 'N', product.b_transposed ? 'T' : 'N', product.m, product.n,
-                 product.k, product.alpha, product.a, product.a_stride, product.b, product.b_stride,
-                 product.beta, product.c, product.c_stride);
+                 product.k, 1, product.a, product.a_stride, product.b, product.b_stride,
+                 product.accumulate ? 1 : 0, product.c, product.c_stride);
   assert(status == dnnl_success);
+}
+
+void multiply_onednn(const Int8Product& product) {
+  const OnednnCall call;
+  const std::int32_t no_offset = 0;
+  [[maybe_unused]] const dnnl_status_t status =
+      dnnl_gemm_u8s8s32('N', 'T', 'F', product.m, product.n, product.k, 1, product.a, product.a_stride, 0,
+                        product.b, product.b_stride, 0, 0, product.c, product.c_stride, &no_offset);
+  assert(status == dnnl_success);
+}
+
+// Without VNNI it adds two products in 16 bits, signed and saturated: 2 · 255 · 64 is the most that fits.
+int onednn_int8_limit() {
+  const dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa();
+  return (isa & dnnl_cpu_isa_avx512_core_vnni) == dnnl_cpu_isa_avx512_core_vnni ? 127 : 64;
 }
 
 }  // namespace vitrail::cpu

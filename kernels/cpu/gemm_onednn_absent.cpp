@@ -17,4 +17,12 @@ void multiply_onednn(const Bf16Product&) {
   assert(false && "this build has no oneDNN");
 }
 
+void multiply_onednn(const Int8Product&) {
+  assert(false && "this build has no oneDNN");
+}
+
+int onednn_int8_limit() {
+  return 127;
+}
+
 }  // namespace vitrail::cpu

@@ -40,8 +40,8 @@ struct BackwardPlan {
   Tiles dx, dweight;
   std::int64_t slice_rows, slices;
 
-  explicit BackwardPlan(const Sizes& sizes)
-      : dx(output_tiles(sizes.rows(), sizes.in)),
+  BackwardPlan(const Context& context, const Sizes& sizes)
+      : dx(output_tiles<C>(context, sizes.rows(), sizes.in)),
         dweight{sizes.out, sizes.in, piece(sizes.out, kWeightTile, kBlockRows),
                 piece(sizes.in, kWeightTile, kPanelCols)} {
     // bf16 products are so fast that adding slices would take longer than packing for more tiles.
@@ -91,7 +91,7 @@ void backward_x(Context& context, const Gradients<C>& grads, const Tile& tile, s
   if (grads.dx) {
     const Rows<Wide<C>> in_place = place_of<C>(grads.dx, sizes.in, tile);
     const TileMemory<C> memory(context, worker, tile, sizes.out, in_place.data != nullptr);
-    multiply_rows<C>(context, tile, dy, weight, in_place, memory,
+    multiply_rows<C>(context, worker, tile, dy, weight, in_place, memory,
                      [&](const Tile& strip, const Rows<Wide<C>>& sums) { finish(strip, sums, memory.mask); });
   }
   if (grads.dbias && tile.col == 0) {
@@ -145,7 +145,7 @@ template <class C, class Finish>
 void backward(Context& context, const Gradients<C>& given, const Finish& finish) {
   Gradients<C> grads = given;
   const Sizes& sizes = grads.sizes;
-  const BackwardPlan<C> plan(sizes);
+  const BackwardPlan<C> plan(context, sizes);
   const BackwardScratch<C> scratch(context, plan, grads);
   if constexpr (kIsBf16<C>) {
     if (grads.unrounded_dy) grads.dy = rounded_gradients(context, grads, scratch.dy);

@@ -1,5 +1,6 @@
 #include "kernels/cpu/gelu.h"
 #include "kernels/cpu/linear_parts.h"
+#include "kernels/cpu/quantize.h"
 
 namespace vitrail::cpu::VITRAIL_ISA {
 namespace {
@@ -7,7 +8,7 @@ namespace {
 constexpr std::int64_t kRowsForTransposition = 512;
 
 // The weight as x · weightᵀ reads it: as stored, or f32 transposed once for all tiles, which is the faster
-// form for the product when there are enough rows to pay for it, or bf16 packed.
+// form for the products of libraries when there are enough rows to pay for it, or bf16 packed.
 template <class C>
 Weight<C> forward_weight(Context& context, const Sizes& sizes, In weight) {
   Weight<C> result{{weight.as<C>(), sizes.in}, true, sizes.in};
@@ -16,7 +17,7 @@ Weight<C> forward_weight(Context& context, const Sizes& sizes, In weight) {
     auto* memory = reinterpret_cast<std::uint32_t*>(
         context.shared_scratch(static_cast<std::size_t>(words) * sizeof(std::uint32_t)));
     pack(context, result, sizes.out, memory);
-  } else if (sizes.rows() >= kRowsForTransposition) {
+  } else if (context.products().f32 != Gemm::vitrail && sizes.rows() >= kRowsForTransposition) {
     const std::int64_t stride = spread_stride<C>(sizes.out);
     C* to =
         reinterpret_cast<C*>(context.shared_scratch(static_cast<std::size_t>(sizes.in * stride) * sizeof(C)));
@@ -32,18 +33,47 @@ Weight<C> forward_weight(Context& context, const Sizes& sizes, In weight) {
   return result;
 }
 
+// each_strip() in 8 bits.
+template <class Place, class Finish>
+void each_quantized_strip(Context& context, const Sizes& sizes, In x, In weight, const QuantizedRows& rows,
+                          const Place& place, const Finish& finish) {
+  const Tiles tiles = output_tiles<float>(context, sizes.rows(), sizes.out);
+  const StepRows steps = cut_into_steps(context, x.as<float>(), sizes.rows(), sizes.in);
+  context.pool().parallel_for(tiles.count(), [&](std::int64_t index, int worker) {
+    const Tile tile = tiles.at(index);
+    const Rows<float> in_place = place(tile);
+    const TileMemory<float> memory(context, worker, tile, sizes.in, in_place.data != nullptr);
+    const Rows<float> sums = in_place.data ? in_place : memory.sums;
+    multiply(context, Int8Product{.m = tile.rows,
+                                  .n = tile.cols,
+                                  .k = sizes.in,
+                                  .a = steps.steps + tile.row * steps.stride,
+                                  .a_stride = steps.stride,
+                                  .b = weight.as<std::int8_t>() + tile.col * sizes.in,
+                                  .b_stride = sizes.in,
+                                  .c = reinterpret_cast<std::int32_t*>(sums.data),
+                                  .c_stride = sums.stride});
+    finish_steps(tile, steps, rows.scale.as<float>() + tile.col, rows.sum.as<float>() + tile.col, sums);
+    finish(tile, sums, memory.mask);
+  });
+}
+
 // Calls finish(strip, sums, memory) for all of x · weightᵀ; place(tile) says where sums may go.
-template <class C, class Place, class Finish>
-void each_strip(Context& context, const Sizes& sizes, In x, In weight, const Place& place,
+template <class C, class Op, class Place, class Finish>
+void each_strip(Context& context, const Sizes& sizes, const Op& op, const Place& place,
                 const Finish& finish) {
-  const Tiles tiles = output_tiles(sizes.rows(), sizes.out);
-  const Weight<C> factor = forward_weight<C>(context, sizes, weight);
+  if constexpr (std::is_same_v<C, float>) {
+    if (op.quantized.scale)
+      return each_quantized_strip(context, sizes, op.x, op.weight, op.quantized, place, finish);
+  }
+  const Tiles tiles = output_tiles<C>(context, sizes.rows(), sizes.out);
+  const Weight<C> factor = forward_weight<C>(context, sizes, op.weight);
   context.pool().parallel_for(tiles.count(), [&](std::int64_t index, int worker) {
     const Tile tile = tiles.at(index);
     const Rows<Wide<C>> in_place = place(tile);
     const TileMemory<C> memory(context, worker, tile, sizes.in, in_place.data != nullptr);
-    const Rows<const C> rows{x.as<C>() + tile.row * sizes.in, sizes.in};
-    multiply_rows<C>(context, tile, rows, factor, in_place, memory,
+    const Rows<const C> rows{op.x.template as<C>() + tile.row * sizes.in, sizes.in};
+    multiply_rows<C>(context, worker, tile, rows, factor, in_place, memory,
                      [&](const Tile& strip, const Rows<Wide<C>>& sums) { finish(strip, sums, memory.mask); });
   });
 }
@@ -54,7 +84,7 @@ void forward(Context& context, const LinearForward& op) {
   using T = Wide<C>;
   const Sizes sizes = sizes_of(op.x.shape, op.y.shape);
   each_strip<C>(
-      context, sizes, op.x, op.weight, [&](const Tile& tile) { return place_of<C>(op.y, sizes.out, tile); },
+      context, sizes, op, [&](const Tile& tile) { return place_of<C>(op.y, sizes.out, tile); },
       [&](const Tile& strip, const Rows<T>& sums, T*) {
         if (!kIsBf16<C> && !op.bias) return;
         const T* bias = op.bias ? op.bias.as<T>() + strip.col : nullptr;
@@ -74,7 +104,7 @@ void forward_gelu(Context& context, const LinearGeluForward& op, Gelu) {
   const Sizes sizes = sizes_of(op.x.shape, op.y.shape);
   const DropoutMask<T> dropout(op.dropout);
   each_strip<C>(
-      context, sizes, op.x, op.weight,
+      context, sizes, op,
       [&](const Tile& tile) { return place_of<C>(op.pre ? op.pre : op.y, sizes.out, tile); },
       [&](const Tile& strip, const Rows<T>& sums, T* memory) {
         const T* bias = op.bias ? op.bias.as<T>() + strip.col : nullptr;
@@ -104,8 +134,7 @@ void forward_residual(Context& context, const LinearResidualForward& op) {
   const DropoutMask<T> dropout(op.dropout);
   const DropoutMask<T> drop_path(op.drop_path);
   each_strip<C>(
-      context, sizes, op.x, op.weight,
-      [&](const Tile& tile) { return place_of<C>(op.branch, sizes.out, tile); },
+      context, sizes, op, [&](const Tile& tile) { return place_of<C>(op.branch, sizes.out, tile); },
       [&](const Tile& strip, const Rows<T>& sums, T* memory) {
         const T* bias = op.bias ? op.bias.as<T>() + strip.col : nullptr;
         const T* gamma = op.gamma ? op.gamma.as<T>() + strip.col : nullptr;

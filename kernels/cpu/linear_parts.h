@@ -15,6 +15,8 @@ namespace vitrail::cpu::VITRAIL_ISA {
 inline constexpr std::int64_t kTileRows = 192;  // a tile of x and one of y lie in a core's second cache
 inline constexpr std::int64_t kTileCols = 768;
 inline constexpr std::int64_t kLeastTileCols = 128;
+inline constexpr std::int64_t kTallRows = 768;
+inline constexpr std::int64_t kTallCols = 128;
 // bf16: a strip's f32 sums lie in the first cache until they are finished and rounded.
 inline constexpr std::int64_t kStripRows = 2 * kBlockRows;
 inline constexpr std::int64_t kStripCols = 6 * kPanelCols;
@@ -45,8 +47,22 @@ inline Sizes sizes_of(const Shape& x, const Shape& y) {
   return {samples, samples == 0 ? 0 : elements(x) / in / samples, in, last_extent(y)};
 }
 
-// The tiles of a (rows, cols) output of a product.
-inline Tiles output_tiles(std::int64_t rows, std::int64_t cols) {
+// For products that pack a tile's part of the weight, which pays the more rows it is for.
+inline Tiles tall_tiles(std::int64_t rows, std::int64_t cols) {
+  constexpr std::int64_t kEnough = kWantedTasks * 3 / 4;
+  Tiles tiles{rows, cols, piece(rows, kTallRows, 12), piece(cols, kTallCols, kPanelCols)};
+  while (tiles.count() < kEnough && tiles.tile_cols >= kTallCols)
+    tiles.tile_cols = rounded_up(tiles.tile_cols / 2, kPanelCols);
+  while (tiles.count() < kEnough && tiles.tile_rows >= kTallRows)
+    tiles.tile_rows = rounded_up(tiles.tile_rows / 2, 12);
+  if (tiles.count() < kEnough) tiles.tile_cols = smaller(tiles.tile_cols, kPanelCols);
+  return tiles;
+}
+
+// The tiles of a (rows, cols) output of a product of C.
+template <class C>
+inline Tiles output_tiles(const Context& context, std::int64_t rows, std::int64_t cols) {
+  if (std::is_same_v<C, float> && context.products().f32 == Gemm::vitrail) return tall_tiles(rows, cols);
   Tiles tiles{rows, cols, piece(rows, kTileRows, 8), piece(cols, kTileCols, kPanelCols)};
   while (tiles.count() < kWantedTasks && tiles.tile_cols >= 2 * kLeastTileCols) {
     tiles.tile_cols = rounded_up(tiles.tile_cols / 2, kPanelCols);
@@ -178,7 +194,7 @@ inline void multiply_strips(const Context& context, const Tile& rows, const Rows
 // The tile of x · weight: finish(strip, sums) gets each part of it while it lies in the caches. x is the
 // tile's first row. Sums go to `in_place` (the tile's place) unless that is null.
 template <class C, class Finish>
-inline void multiply_rows(const Context& context, const Tile& tile, const Rows<const C>& x,
+inline void multiply_rows(Context& context, int worker, const Tile& tile, const Rows<const C>& x,
                           const Weight<C>& weight, const Rows<Wide<C>>& in_place, const TileMemory<C>& memory,
                           const Finish& finish) {
   if constexpr (kIsBf16<C>) {
@@ -194,17 +210,18 @@ inline void multiply_rows(const Context& context, const Tile& tile, const Rows<c
     }
   } else {
     const Rows<C> sums = in_place.data ? in_place : memory.sums;
-    multiply(context, Product<C>{.m = tile.rows,
-                                 .n = tile.cols,
-                                 .k = weight.depth,
-                                 .a = x.data,
-                                 .a_stride = x.stride,
-                                 .a_transposed = false,
-                                 .b = weight.column(tile.col),
-                                 .b_stride = weight.stored.stride,
-                                 .b_transposed = weight.transposed,
-                                 .c = sums.data,
-                                 .c_stride = sums.stride});
+    multiply(context, worker,
+             Product<C>{.m = tile.rows,
+                        .n = tile.cols,
+                        .k = weight.depth,
+                        .a = x.data,
+                        .a_stride = x.stride,
+                        .a_transposed = false,
+                        .b = weight.column(tile.col),
+                        .b_stride = weight.stored.stride,
+                        .b_transposed = weight.transposed,
+                        .c = sums.data,
+                        .c_stride = sums.stride});
     finish(tile, sums);
   }
 }

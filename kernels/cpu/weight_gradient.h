@@ -19,19 +19,20 @@ struct WeightGradient {
 };
 
 template <class C>
-inline void multiply_gradients(Context& context, int, const WeightGradient<C>& gradient) {
-  multiply(context, Product<C>{.m = gradient.out,
-                               .n = gradient.in,
-                               .k = gradient.rows,
-                               .a = gradient.dy.data,
-                               .a_stride = gradient.dy.stride,
-                               .a_transposed = true,
-                               .b = gradient.x.data,
-                               .b_stride = gradient.x.stride,
-                               .b_transposed = false,
-                               .c = gradient.dweight.data,
-                               .c_stride = gradient.dweight.stride,
-                               .beta = gradient.accumulate ? C{1} : C{0}});
+inline void multiply_gradients(Context& context, int worker, const WeightGradient<C>& gradient) {
+  multiply(context, worker,
+           Product<C>{.m = gradient.out,
+                      .n = gradient.in,
+                      .k = gradient.rows,
+                      .a = gradient.dy.data,
+                      .a_stride = gradient.dy.stride,
+                      .a_transposed = true,
+                      .b = gradient.x.data,
+                      .b_stride = gradient.x.stride,
+                      .b_transposed = false,
+                      .c = gradient.dweight.data,
+                      .c_stride = gradient.dweight.stride,
+                      .accumulate = gradient.accumulate});
 }
 
 // A panel of dweight, from dy packed in blocks of kBlockRows columns and a packed panel of x.

@@ -87,14 +87,22 @@ class CudaBackend final : public Backend {
   // cudaFree waits for the device first.
   void deallocate(std::byte* data, std::size_t) noexcept override { cudaFree(data); }
 
+  [[noreturn]] static void refuse_int8() {
+    throw Error("int8: the cuda backend does not compute in it; use dtype f32, or device cpu");
+  }
+
   template <class Op>
   void dispatch(const Op& op) {
     if (dtype_of(op) != DType::f32) {
       throw Error(std::string(Op::kName) + ": the cuda backend computes in f32; " + name_of(dtype_of(op)) +
                   " is not among its dtypes");
     }
+    if constexpr (requires { op.quantized; }) {
+      if (op.quantized.scale) refuse_int8();
+    }
     cuda::execute(context_, op);
   }
+  void dispatch(const QuantizeRows&) { refuse_int8(); }
   void dispatch(const Cast& op) { cuda::execute(context_, op); }  // between f32 and bf16
 
 #define VITRAIL_OP(Op)                  \

@@ -93,6 +93,12 @@ TEST_CASE("train, then everything one does with a run") {
     }
     CHECK(counted == 16);
     CHECK(contains(work.run({"eval", "run"}).out, "top1 100.00"));
+    for (const std::string dtype : {"bf16", "int8"}) {
+      const nlohmann::json narrow = work.json({"eval", "run", "dtype=" + dtype});
+      CHECK(narrow.at("dtype") == dtype);
+      CHECK(narrow.at("top1").get<double>() == 100);
+      CHECK(narrow.at("loss") != eval.at("loss"));
+    }
   }
   SUBCASE("predict") {
     const std::string image = fixture("grey.png").string();

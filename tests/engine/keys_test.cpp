@@ -141,7 +141,7 @@ TEST_CASE("values are read strictly") {
     CHECK_MESSAGE(contains(refusal("input.std", text), "input.std: expected"), text);
   }
   CHECK(refusal("opt.kind", "sgd") == "opt.kind: expected adamw | adam, found 'sgd'");
-  CHECK(refusal("dtype", "f16") == "dtype: expected f32 | bf16 | f64 | auto, found 'f16'");
+  CHECK(refusal("dtype", "f16") == "dtype: expected f32 | bf16 | int8 | f64 | auto, found 'f16'");
   for (const char* text : {"", "8", "GiB", "0GiB", "1.5GiB", "-1GiB", "8 GiB", "8gib", "99999999999GiB"}) {
     CHECK_MESSAGE(contains(refusal("memory.limit", text), "such as 8GiB"), text);
   }
@@ -160,6 +160,9 @@ TEST_CASE("what is left to the program reads back as auto, and is refused where 
   CHECK_THROWS_WITH_AS(config.check(), doctest::Contains("accumulate: auto"), ConfigError);
   set_key(config, "accumulate", "2");
   CHECK_NOTHROW(config.check());
+  set_key(config, "dtype", "int8");
+  CHECK_THROWS_WITH_AS(config.check(), doctest::Contains("expected f32 or bf16 to train"), ConfigError);
+  set_key(config, "dtype", "bf16");
   set_key(config, "memory.limit", "3072MiB");
   CHECK(config.memory.limit == std::uint64_t{3} << 30);
   CHECK(to_settings(config) != to_settings(TrainConfig{}));

@@ -99,7 +99,7 @@ TEST_CASE("loading takes the memory of the model, and at most 16 MiB" * doctest:
   CHECK(taken <= bytes + (std::int64_t{16} << 20));
 }
 
-TEST_CASE("a model that runs alone is not copied, and in bf16 its matrices alone are" *
+TEST_CASE("a model that runs alone is not copied, and in bf16 and int8 its matrices alone are" *
           doctest::skip(kSanitized)) {
   const test::TemporaryFolder folder;
   const auto backend = make_backend("cpu", {.threads = 2});
@@ -120,6 +120,8 @@ TEST_CASE("a model that runs alone is not copied, and in bf16 its matrices alone
   const std::int64_t taken = anonymous_bytes() - before;
   CHECK(taken >= bytes * 45 / 100);
   CHECK(taken <= bytes * 55 / 100);
+  const ReadyModel int8 = open_ready(folder / "a.vitrail", *backend, DType::int8);
+  CHECK(anonymous_bytes() - before - taken <= bytes * 30 / 100);
 }
 
 TEST_CASE("so does taking over a file of another program" * doctest::skip(kSanitized)) {

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <fstream>
 
 #include "engine/error.h"
@@ -63,27 +64,33 @@ TEST_CASE("a model ready to run computes what the loaded one does, on the weight
     const ReadyModel ready = open_ready(folder / "m.vitrail", *backend, DType::f32);
     CHECK(ready.labels == model.labels);
     CHECK_FALSE(ready.set);
-    CHECK(ready.rounded.size() == 0);
+    CHECK(ready.narrow.capacity() == 0);
     const std::vector<float> images = some_images(named.config, 3);
     Classifier before(*backend, model.config, model.params, 3),
         after(*backend, ready.config, ready.params, ready.dtype, 3);
     CHECK((before.logits(images) == after.logits(images)));
 
-    // In bf16 too: the same rounded matrices, from the file and from memory.
-    const ReadyModel mapped = open_ready(folder / "m.vitrail", *backend, DType::bf16);
-    const ReadyModel copied = make_ready(std::move(model), *backend, DType::bf16);
-    std::vector<std::byte> a(mapped.rounded.size()), b(copied.rounded.size());
-    const auto whole = [](const Buffer& buffer) {
-      return In{buffer.data(), DType::bf16, {static_cast<std::int64_t>(buffer.size() / 2)}};
-    };
-    backend->download(a.data(), whole(mapped.rounded), a.size());
-    backend->download(b.data(), whole(copied.rounded), b.size());
-    CHECK(a.size() > 0);
-    CHECK((a == b));
+    // In bf16 and int8 too: the same copies, from the file and from memory.
+    for (const DType dtype : {DType::bf16, DType::int8}) {
+      const ReadyModel mapped = open_ready(folder / "m.vitrail", *backend, dtype);
+      const ReadyModel copied = make_ready(random_model(*backend, named.config), *backend, dtype);
+      CHECK(mapped.narrow.capacity() > 0);
+      Classifier from_file(*backend, mapped.config, mapped.params, mapped.dtype, 3),
+          from_memory(*backend, copied.config, copied.params, copied.dtype, 3);
+      const std::vector<float> narrow = from_file.logits(images), exact = before.logits(images);
+      CHECK((narrow == from_memory.logits(images)));
+      CHECK((narrow != exact));
+      double error = 0, size = 0;
+      for (std::size_t i = 0; i < exact.size(); ++i) {
+        error += std::pow(narrow[i] - exact[i], 2);
+        size += std::pow(exact[i], 2);
+      }
+      CHECK(std::sqrt(error / size) < 0.05);
+    }
   }
 }
 
-TEST_CASE("a model of f64 computes in f64, and never in bf16") {
+TEST_CASE("a model of f64 computes in f64, and never in bf16 or int8") {
   const test::TemporaryFolder folder;
   const auto backend = make_backend("cpu");
   const Model model{.config = test::tiny_config(),
@@ -93,6 +100,7 @@ TEST_CASE("a model of f64 computes in f64, and never in bf16") {
   save_model(folder / "m.vitrail", *backend, model);
   CHECK(open_ready(folder / "m.vitrail", *backend, DType::f32).dtype == DType::f64);
   CHECK_THROWS_AS(open_ready(folder / "m.vitrail", *backend, DType::bf16), ConfigError);
+  CHECK_THROWS_AS(open_ready(folder / "m.vitrail", *backend, DType::int8), ConfigError);
 }
 
 TEST_CASE("weights load strictly, and all that is wrong is named together") {

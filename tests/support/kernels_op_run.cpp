@@ -180,7 +180,7 @@ void check_backends(const Scenario& scenario, const Values& given) {
   const Values reference = reference_results(scenario, given);
   if (check_cuda(scenario, given, reference)) return;
   for (const std::string isa : {"avx2", "avx512", "generic"}) {
-    for (const std::string gemm : {"onednn", "eigen"}) {
+    for (const std::string gemm : {"vitrail", "onednn", "eigen"}) {
       CAPTURE(isa);
       CAPTURE(gemm);
       Backend* alone = cpu_backend({.threads = 1, .gemm = gemm, .isa = isa});

@@ -1,0 +1,184 @@
+// A product in f32 by panels: both factors are brought, block by block, into the order in which the innermost
+// loop reads them (Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication", ACM
+// Transactions on Mathematical Software 34, 2008).
+#include "kernels/cpu/gemm.h"
+#include "kernels/cpu/tiles.h"
+#include "kernels/cpu/transpose.h"
+
+namespace vitrail::cpu::VITRAIL_ISA {
+namespace {
+
+constexpr int kTileRows =
+    kVectorRegisters == 32 ? 12 : 6;  // sums of so many rows and two vectors fill the registers
+constexpr std::int64_t kPanel = 2 * kLanes<float>;
+constexpr std::int64_t kDepth = 256;                 // a panel so deep lies in the first cache
+constexpr std::int64_t kMostDepth = kDepth * 3 / 2;  // what piece() may make of it
+constexpr std::int64_t kBlockRows = 192;             // rows so deep, beside the panels, in the second
+constexpr std::int64_t kBlockCols = 384;
+
+// Where number (row, k) of the first factor lies: at data + row · row_step + k · depth_step.
+struct Left {
+  const float* data;
+  std::int64_t row_step, depth_step;
+};
+
+// c (kRows, kPanel) (+)= a (kRows, depth) · panel (depth, kPanel)
+template <int kRows>
+void multiply_tile(std::int64_t depth, const Left& a, const float* panel, float* c, std::int64_t c_stride,
+                   bool accumulate) {
+  Vec<float> sum[kRows][2];
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i) {
+    sum[i][0] = sum[i][1] = Vec<float>{};
+    __builtin_prefetch(c + i * c_stride, 1);
+    __builtin_prefetch(c + i * c_stride + kPanel - 1, 1);
+  }
+  // Three rows a pointer: their distances are then multiples of one register.
+  constexpr int kGroups = (kRows + 2) / 3;
+  const float* group[kGroups];
+#pragma GCC unroll 4
+  for (int g = 0; g < kGroups; ++g)
+    group[g] = a.data + 3 * g * a.row_step;
+  const std::int64_t row_step = a.row_step, depth_step = a.depth_step;
+  for (std::int64_t k = 0; k < depth; ++k, panel += kPanel) {
+    const Vec<float> first = load(panel), second = load(panel + kLanes<float>);
+#pragma GCC unroll 16
+    for (int i = 0; i < kRows; ++i) {
+      const Vec<float> left = splat(group[i / 3][(i % 3) * row_step]);
+      sum[i][0] += left * first;
+      sum[i][1] += left * second;
+    }
+#pragma GCC unroll 4
+    for (int g = 0; g < kGroups; ++g)
+      group[g] += depth_step;
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i) {
+    float* to = c + i * c_stride;
+    store<float>(to, accumulate ? load(to) + sum[i][0] : sum[i][0]);
+    store<float>(to + kLanes<float>, accumulate ? load(to + kLanes<float>) + sum[i][1] : sum[i][1]);
+  }
+}
+
+template <int kRows>
+void multiply_last_rows(std::int64_t rows, std::int64_t depth, const Left& a, const float* panel, float* c,
+                        std::int64_t c_stride, bool accumulate) {
+  if constexpr (kRows > 0) {
+    if (rows == kRows) return multiply_tile<kRows>(depth, a, panel, c, c_stride, accumulate);
+    multiply_last_rows<kRows - 1>(rows, depth, a, panel, c, c_stride, accumulate);
+  }
+}
+
+// c (rows, cols ≤ kPanel); a narrower panel's sums go through memory beside it.
+void multiply_rows_of(std::int64_t rows, std::int64_t cols, std::int64_t depth, const Left& a,
+                      const float* panel, float* c, std::int64_t c_stride, bool accumulate) {
+  float beside[kTileRows * kPanel];
+  const bool whole = cols == kPanel;
+  for (std::int64_t row = 0; row < rows; row += kTileRows) {
+    const std::int64_t count = smaller(kTileRows, rows - row);
+    const Left part{a.data + row * a.row_step, a.row_step, a.depth_step};
+    float* line = c + row * c_stride;
+    float* to = whole ? line : beside;
+    const std::int64_t stride = whole ? c_stride : kPanel;
+    if (count == kTileRows) {
+      multiply_tile<kTileRows>(depth, part, panel, to, stride, whole && accumulate);
+    } else {
+      multiply_last_rows<kTileRows - 1>(count, depth, part, panel, to, stride, whole && accumulate);
+    }
+    for (std::int64_t i = 0; i < count && !whole; ++i) {
+      for (std::int64_t j = 0; j < cols; ++j)
+        line[i * c_stride + j] = beside[i * kPanel + j] + (accumulate ? line[i * c_stride + j] : 0);
+    }
+  }
+}
+
+// Part of a matrix, (rows, cols), stored so or as its transpose.
+struct Part {
+  const float* data;
+  std::int64_t stride;
+  bool transposed;
+
+  const float* at(std::int64_t row, std::int64_t col) const {
+    return data + (transposed ? col * stride + row : row * stride + col);
+  }
+};
+
+// One panel from rows: whole vectors, whose last lanes the next row's first ones are written over.
+template <std::int64_t kWidth>
+void pack_vectors(const Part& from, std::int64_t col, std::int64_t depth, float* to) {
+  for (std::int64_t row = 0; row < depth; ++row, to += kWidth) {
+    const float* line = from.at(row, col);
+    __builtin_prefetch(line + 8 * from.stride);
+#pragma GCC unroll 2
+    for (std::int64_t i = 0; i < kWidth; i += kLanes<float>)
+      store<float>(to + i, load(line + i));
+  }
+}
+
+template <std::int64_t kWidth>
+void pack_numbers(const Part& from, std::int64_t col, std::int64_t count, std::int64_t depth, float* to) {
+  for (std::int64_t row = 0; row < depth; ++row) {
+    for (std::int64_t i = 0; i < kWidth; ++i)
+      *to++ = i < count ? *from.at(row, col + i) : 0;
+  }
+}
+
+// Panels of kWidth columns, one behind the other: number (row, col) of a (depth, cols) matrix at
+// to + (col / kWidth · depth + row) · kWidth + col % kWidth. What is missing of the last panel is 0.
+template <std::int64_t kWidth>
+void pack(const Part& from, std::int64_t depth, std::int64_t cols, float* to) {
+  constexpr bool kWhole = kWidth % kLanes<float> == 0;
+  constexpr std::int64_t kRead = (kWidth + kLanes<float> - 1) / kLanes<float> * kLanes<float>;
+  for (std::int64_t col = 0; col < cols; col += kWidth, to += depth * kWidth) {
+    const std::int64_t count = smaller(kWidth, cols - col);
+    if (!from.transposed && cols - col >= kRead) {
+      pack_vectors<kWidth>(from, col, depth, to);
+    } else if (kWhole && from.transposed && count > kWidth - kLanes<float>) {
+      transpose_rows(from.at(0, col), from.stride, count, depth, to, kWidth);
+    } else {
+      pack_numbers<kWidth>(from, col, count, depth, to);
+    }
+  }
+}
+
+}  // namespace
+
+std::size_t panels_bytes() {
+  return static_cast<std::size_t>(kMostDepth * (kBlockCols + kBlockRows * 3 / 2 + kTileRows)) * sizeof(float);
+}
+
+void multiply_panels(const Product<float>& product, float* memory) {
+  const std::int64_t depth_piece = piece(product.k, kDepth, 1),
+                     row_piece = piece(product.m, kBlockRows, kTileRows);
+  const Part left{product.a, product.a_stride, product.a_transposed};
+  const Part right{product.b, product.b_stride, product.b_transposed};
+  float* left_memory = memory + kMostDepth * kBlockCols;
+  for (std::int64_t col = 0; col < product.n; col += kBlockCols) {
+    const std::int64_t cols = smaller(kBlockCols, product.n - col);
+    for (std::int64_t k = 0; k < product.k; k += depth_piece) {
+      const std::int64_t depth = smaller(depth_piece, product.k - k);
+      const bool accumulate = k > 0 || product.accumulate;
+      pack<kPanel>({right.at(k, col), right.stride, right.transposed}, depth, cols, memory);
+      for (std::int64_t row = 0; row < product.m; row += row_piece) {
+        const std::int64_t rows = smaller(row_piece, product.m - row);
+        if (left.transposed) pack<kTileRows>({left.at(row, k), left.stride, false}, depth, rows, left_memory);
+        for (std::int64_t c = 0; c < cols; c += kPanel) {
+          float* to = product.c + row * product.c_stride + col + c;
+          const std::int64_t width = smaller(kPanel, cols - c);
+          if (!left.transposed) {
+            multiply_rows_of(rows, width, depth, {left.at(row, k), left.stride, 1}, memory + c * depth, to,
+                             product.c_stride, accumulate);
+            continue;
+          }
+          for (std::int64_t r = 0; r < rows; r += kTileRows) {
+            multiply_rows_of(smaller(kTileRows, rows - r), width, depth,
+                             {left_memory + r * depth, 1, kTileRows}, memory + c * depth,
+                             to + r * product.c_stride, product.c_stride, accumulate);
+          }
+        }
+      }
+    }
+  }
+}
+
+}  // namespace vitrail::cpu::VITRAIL_ISA
