@@ -20,7 +20,7 @@ constexpr const char* kExamples =
     "  vitrail bench                                          vit_tiny_patch16_224, batch 8\n"
     "  vitrail bench vit_small_patch16_224 batch=16 steps=5\n"
     "  vitrail bench custom model.img_size=28 model.patch_size=4 model.dim=128 model.heads=4 --json\n\n"
-    "May be set: batch, steps, accumulate, dtype, memory.*, threads, gemm, isa, device, model.*, opt.*.";
+    "May be set: batch, steps, accumulate, dtype, memory.*, threads, gemm, isa, pin, device, model.*, opt.*.";
 
 struct BenchOptions {
   std::string model = "vit_tiny_patch16_224";

@@ -25,7 +25,8 @@ constexpr const char* kExamples =
     "  vitrail eval model.vitrail data=flowers/ --json\n"
     "  vitrail eval timm.safetensors data=imagenet/   a file of another format\n\n"
     "RUN stands for its best.vitrail, or last.vitrail where there is no best.\n"
-    "May be set: data, batch, dtype, threads, data_threads, device, gemm, isa; of another format's file also "
+    "May be set: data, batch, dtype, threads, data_threads, device, gemm, isa, pin; of another format's file "
+    "also "
     "model,\n"
     "init.norm_eps, init.gelu, init.num_heads, init.normalization.";
 
@@ -110,8 +111,8 @@ ExitCode eval(Console& console, const EvalOptions& options) {
   console.set_quiet(options.json);
   const std::vector<Setting> settings = parse_arguments(options.settings);
   const std::vector<std::string> allowed = {
-      "data",  "batch",         "dtype",     "threads",        "data_threads",      "device", "gemm", "isa",
-      "model", "init.norm_eps", "init.gelu", "init.num_heads", "init.normalization"};
+      "data", "batch", "dtype", "threads",       "data_threads", "device",         "gemm",
+      "isa",  "pin",   "model", "init.norm_eps", "init.gelu",    "init.num_heads", "init.normalization"};
   allow_only(settings, "eval", allowed);
   const fs::path file = source_file(options.file, Prefer::best);
   ModelInfo info = is_foreign(file) ? ModelInfo{} : get_model_info(file);

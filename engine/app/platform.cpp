@@ -52,8 +52,10 @@ std::string compiler_text() {
 
 std::unique_ptr<Backend> open_device(const RunConfig& config) {
   try {
-    return make_backend(
-        config.device, {.threads = static_cast<int>(config.threads), .gemm = config.gemm, .isa = config.isa});
+    return make_backend(config.device, {.threads = static_cast<int>(config.threads),
+                                        .gemm = config.gemm,
+                                        .isa = config.isa,
+                                        .pin = config.pin});
   } catch (const Error& error) {
     throw DeviceError(error.what());
   }

@@ -25,7 +25,7 @@ constexpr const char* kExamples =
     "  vitrail resume runs/flowers-1 epochs=+10      ten epochs more than planned; epochs=30 makes it 30 in "
     "all\n"
     "  vitrail resume runs/flowers-1 threads=8       results do not depend on the number of threads\n\n"
-    "May be set: epochs, steps, data (where it is now), threads, data_threads, device, gemm, isa, "
+    "May be set: epochs, steps, data (where it is now), threads, data_threads, device, gemm, isa, pin, "
     "log_every,\n"
     "save.every_steps, save.mode, save.keep, save.keep_every, memory.recompute.";
 
@@ -38,6 +38,7 @@ const std::vector<std::string>& allowed_settings() {
                                                  "device",
                                                  "gemm",
                                                  "isa",
+                                                 "pin",
                                                  "log_every",
                                                  "save.every_steps",
                                                  "save.mode",

@@ -49,6 +49,10 @@ std::vector<RunKey> make_run_keys() {
                   &RunConfig::data_threads),
       text_key("gemm", "auto | vitrail | onednn | eigen", "who multiplies matrices", &RunConfig::gemm),
       text_key("isa", "auto | avx2 | avx512", "vector instructions to use", &RunConfig::isa),
+      {"pin", "true | false",
+       "the threads that compute stay on cores of their own, for machines that nobody else uses",
+       [](const RunConfig& c) { return std::string(c.pin ? "true" : "false"); },
+       [](RunConfig& c, std::string_view text) { c.pin = parse_switch("pin", text); }},
       log_every_key()};
 }
 

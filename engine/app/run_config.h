@@ -21,6 +21,7 @@ struct RunConfig {
   std::string device = "cpu";
   std::string gemm = "auto";
   std::string isa = "auto";
+  bool pin = false;               // the threads that compute stay on their cores
   std::int64_t threads = 0;       // 0: one per core
   std::int64_t data_threads = 0;  // 0: as many as threads
   double log_every = 10;          // seconds between progress lines where they are not redrawn

@@ -4,8 +4,8 @@
 
 namespace vitrail::cpu {
 
-Context::Context(int threads, const Products& products)
-    : pool_(threads), products_(products), blocks_(2 * static_cast<std::size_t>(threads) + 1) {}
+Context::Context(int threads, const Products& products, bool pin)
+    : pool_(threads, pin), products_(products), blocks_(2 * static_cast<std::size_t>(threads) + 1) {}
 
 Context::~Context() {
   for (Block& block : blocks_)

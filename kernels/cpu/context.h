@@ -31,7 +31,7 @@ struct Products {
 
 class Context {
  public:
-  Context(int threads, const Products& products);
+  Context(int threads, const Products& products, bool pin);
   ~Context();
 
   ThreadPool& pool() { return pool_; }

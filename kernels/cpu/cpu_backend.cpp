@@ -176,7 +176,7 @@ class CpuBackend final : public Backend {
  public:
   explicit CpuBackend(const BackendOptions& options)
       : isa_(choose_isa(options.isa)),
-        context_(choose_threads(options.threads), choose_products(options.gemm, isa_)) {}
+        context_(choose_threads(options.threads), choose_products(options.gemm, isa_), options.pin) {}
 
   BackendInfo info() const override {
     const std::string name = cpuinfo("model name");
@@ -215,7 +215,7 @@ class CpuBackend final : public Backend {
 
   std::byte* allocate(std::size_t bytes) override {
     std::byte* data = allocate_pages(bytes);
-    std::memset(data, 0, bytes);
+    bulk_zero(context_.pool(), data, bytes);  // all threads touch it first: so it lies in all memory nodes
     return data;
   }
   void deallocate(std::byte* data, std::size_t) noexcept override { free_pages(data); }

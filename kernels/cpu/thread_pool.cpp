@@ -1,5 +1,7 @@
 #include "kernels/cpu/thread_pool.h"
 
+#include <sched.h>
+
 #include <atomic>
 #include <cassert>
 #include <thread>
@@ -16,6 +18,26 @@ void pause() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
 #endif
+}
+
+// The cores that this process may use.
+std::vector<int> usable_cores() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  std::vector<int> cores;
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return cores;
+  for (int core = 0; core < CPU_SETSIZE; ++core) {
+    if (CPU_ISSET(core, &set)) cores.push_back(core);
+  }
+  return cores;
+}
+
+// A hint: where it is refused, the thread runs as before.
+void stay_on(int core) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(core, &set);
+  (void)sched_setaffinity(0, sizeof set, &set);
 }
 
 }  // namespace
@@ -75,10 +97,15 @@ struct ThreadPool::State {
   }
 };
 
-ThreadPool::ThreadPool(int threads) : state_(std::make_unique<State>()) {
+ThreadPool::ThreadPool(int threads, bool pin) : state_(std::make_unique<State>()) {
   assert(threads >= 1);
+  const std::vector<int> cores = pin ? usable_cores() : std::vector<int>{};
   for (int worker = 1; worker < threads; ++worker) {
-    state_->workers.emplace_back([state = state_.get(), worker] { state->work(worker); });
+    const int core = cores.empty() ? -1 : cores[static_cast<std::size_t>(worker) % cores.size()];
+    state_->workers.emplace_back([state = state_.get(), worker, core] {
+      if (core >= 0) stay_on(core);
+      state->work(worker);
+    });
   }
 }
 

@@ -9,7 +9,9 @@ namespace vitrail::cpu {
 
 class ThreadPool {
  public:
-  explicit ThreadPool(int threads);
+  // pin: each thread but the caller's stays on a core of its own, as far as there are as many. Not the
+  // caller's: threads that it starts later would stay on its core too.
+  explicit ThreadPool(int threads, bool pin = false);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;

@@ -1,6 +1,7 @@
 #include "kernels/cpu/thread_pool.h"
 
 #include <doctest/doctest.h>
+#include <sched.h>
 
 #include <atomic>
 #include <memory>
@@ -8,6 +9,35 @@
 
 namespace vitrail::test {
 namespace {
+
+cpu_set_t own_cores() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  sched_getaffinity(0, sizeof set, &set);
+  return set;
+}
+
+TEST_CASE("thread_pool: pinned, each thread but the caller's has one core, in turn") {
+  const cpu_set_t all = own_cores();
+  cpu::ThreadPool pool(CPU_COUNT(&all) + 2, true);
+  std::vector<cpu_set_t> cores(static_cast<std::size_t>(pool.threads()));
+  std::atomic<int> arrived = 0;
+  // All threads must come, so that each has one of the tasks.
+  pool.parallel_for(pool.threads(), [&](std::int64_t, int worker) {
+    cores[static_cast<std::size_t>(worker)] = own_cores();
+    ++arrived;
+    while (arrived < pool.threads())
+      sched_yield();
+  });
+  CHECK(CPU_EQUAL(&cores[0], &all));
+  cpu_set_t used;
+  CPU_ZERO(&used);
+  for (std::size_t worker = 1; worker < cores.size(); ++worker) {
+    CHECK(CPU_COUNT(&cores[worker]) == 1);
+    CPU_OR(&used, &used, &cores[worker]);
+  }
+  CHECK(CPU_EQUAL(&used, &all));
+}
 
 TEST_CASE("thread_pool: every index once, by a worker that exists, again and again") {
   for (int threads : {1, 2, 3, 7}) {
