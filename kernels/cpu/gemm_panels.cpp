@@ -11,9 +11,9 @@ namespace {
 constexpr int kTileRows =
     kVectorRegisters == 32 ? 12 : 6;  // sums of so many rows and two vectors fill the registers
 constexpr std::int64_t kPanel = 2 * kLanes<float>;
-constexpr std::int64_t kDepth = 256;                 // a panel so deep lies in the first cache
+constexpr std::int64_t kDepth = 384;                 // a panel so deep lies in the first cache
 constexpr std::int64_t kMostDepth = kDepth * 3 / 2;  // what piece() may make of it
-constexpr std::int64_t kBlockRows = 192;             // rows so deep, beside the panels, in the second
+constexpr std::int64_t kBlockRows = 96;              // rows so deep, beside the panels, in the second
 constexpr std::int64_t kBlockCols = 384;
 
 // Where number (row, k) of the first factor lies: at data + row · row_step + k · depth_step.
@@ -40,6 +40,7 @@ void multiply_tile(std::int64_t depth, const Left& a, const float* panel, float*
   for (int g = 0; g < kGroups; ++g)
     group[g] = a.data + 3 * g * a.row_step;
   const std::int64_t row_step = a.row_step, depth_step = a.depth_step;
+#pragma GCC unroll 4
   for (std::int64_t k = 0; k < depth; ++k, panel += kPanel) {
     const Vec<float> first = load(panel), second = load(panel + kLanes<float>);
 #pragma GCC unroll 16
