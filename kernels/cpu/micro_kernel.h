@@ -24,6 +24,7 @@ inline void multiply_tile(std::int64_t depth, Strided<const T> a, const T* b, st
     for (int v = 0; v < kVectors; ++v)
       sum[i][v] = Vec<T>{};
   }
+#pragma GCC unroll 4
   for (std::int64_t k = 0; k < depth; ++k) {
     Vec<T> line[kVectors];
 #pragma GCC unroll 16
