@@ -11,7 +11,7 @@ namespace {
 constexpr int kTileRows =
     kVectorRegisters == 32 ? 12 : 6;  // sums of so many rows and two vectors fill the registers
 constexpr std::int64_t kPanel = 2 * kLanes<float>;
-constexpr std::int64_t kDepth = 384;                 // a panel so deep lies in the first cache
+constexpr std::int64_t kDepth = 6144 / kPanel;       // a panel so deep, 24 KiB, lies in the first cache
 constexpr std::int64_t kMostDepth = kDepth * 3 / 2;  // what piece() may make of it
 constexpr std::int64_t kBlockRows = 96;              // rows so deep, beside the panels, in the second
 constexpr std::int64_t kBlockCols = 384;

@@ -48,6 +48,7 @@ TEST_CASE("linear: f32, threads and instruction sets") {
     check_backends(linear(sizes, true));
   for (const Sizes& sizes : kLarge)
     check_backends(linear(sizes, true));
+  check_backends(linear({2, 97, 800, 390}, true));  // several blocks of a product, in each direction
 }
 
 TEST_CASE("linear: bf16") {
