@@ -39,14 +39,18 @@ def ops_of(batch, c, fused=False):
     def add(name, kind, times, flops, size, launches):
         ops.append((name, kind, times * flops, times * size, times * launches))
 
-    def linear(name, n, k, times=DEPTH, residual=False):  # the residual is the product's C, and both are f32
-        add(f"{name}: y", "products", times, *product(rows, n, k, c, 8 if residual else c), 1)
+    # The residual is the product's C, and both are f32; a bias is rounded first where the result is bf16.
+    def linear(name, n, k, times=DEPTH, residual=False):
+        add(f"{name}: y", "products", times, *product(rows, n, k, c, 8 if residual else c),
+            2 if c == 2 and not residual else 1)
         add(f"{name}: dx", "products", times, *product(rows, k, n, c), 1)
         add(f"{name}: dW, db", "products", times, *product(n, k, rows, c, 8), 2)
 
     add("patches: cut, y", "products", 1, product(patch_rows, DIM, PIXELS, c, 4)[0],
         4 * patch_rows * PIXELS + c * 2 * patch_rows * PIXELS + 4 * patch_rows * DIM, 2)
-    add("patches: dW, db", "products", 1, *product(DIM, PIXELS, patch_rows, c, 8), 4)
+    flops, size = product(DIM, PIXELS, patch_rows, c, 8)
+    rounding = (4 + c) * patch_rows * DIM if c == 2 else 0  # of dy, which is f32
+    add("patches: dW, db", "products", 1, flops, size + rounding, 3 if c == 2 else 2)
     add("tokens, position", "none", 1, 0, 8 * x + 12 * x, 8)
     linear("qkv", 3 * DIM, DIM)
     linear("proj", DIM, DIM, residual=True)

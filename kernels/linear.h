@@ -4,7 +4,9 @@
 //
 // Dtypes: C is the dtype of x, in which the products read (f32, f64 or bf16), A = statistics_dtype(C), in
 // which they sum. Operands are C, but for biases, gammas and the gradients of weights, biases and gammas,
-// which are A, and for what the comments name.
+// which are A, and for what the comments name. Where C is bf16, cuda rounds three more numbers to it, because
+// cuBLASLt takes or gives them so: a bias whose sum is C, a branch between which and the residual something
+// stands, and what goes through a GELU's slope.
 //
 // In inference a forward's weight may be int8 beside f32: it is multiplied with x in 8 bits too, each row of
 // x cut into 256 steps between its smallest and its largest number; the products add up exactly.

@@ -1,6 +1,7 @@
 #include "kernels/cuda_backend.h"
 
 #include <string>
+#include <type_traits>
 
 #include "kernels/cuda/ops.h"
 #include "kernels/error.h"
@@ -93,9 +94,11 @@ class CudaBackend final : public Backend {
 
   template <class Op>
   void dispatch(const Op& op) {
-    if (dtype_of(op) != DType::f32) {
-      throw Error(std::string(Op::kName) + ": the cuda backend computes in f32; " + name_of(dtype_of(op)) +
-                  " is not among its dtypes");
+    constexpr bool kAttention = std::is_same_v<Op, AttentionForward> || std::is_same_v<Op, AttentionBackward>;
+    const DType dtype = dtype_of(op);
+    if (dtype == DType::f64 || (kAttention && dtype != DType::f32)) {
+      throw Error(std::string(Op::kName) + ": the cuda backend computes in f32" +
+                  (kAttention ? "; " : " and bf16; ") + name_of(dtype) + " is not among its dtypes");
     }
     if constexpr (requires { op.quantized; }) {
       if (op.quantized.scale) refuse_int8();
@@ -103,7 +106,6 @@ class CudaBackend final : public Backend {
     cuda::execute(context_, op);
   }
   void dispatch(const QuantizeRows&) { refuse_int8(); }
-  void dispatch(const Cast& op) { cuda::execute(context_, op); }  // between f32 and bf16
 
 #define VITRAIL_OP(Op)                  \
   void execute(const Op& op) override { \

@@ -27,15 +27,18 @@ class DropoutMask {
   // multiple of Width.
   template <int Width>
   __device__ Pack<float, Width> at(std::int64_t sample, std::int64_t element) const {
-    static_assert(Width == 1 || Width == 4);
-    const Random4 random = random4(key_, first_sample_ + static_cast<std::uint32_t>(sample),
-                                   static_cast<std::uint32_t>(element / 4));
+    static_assert(Width == 1 || Width % 4 == 0);
     Pack<float, Width> mask;
-    if constexpr (Width == 4) {
+    if constexpr (Width > 1) {
 #pragma unroll
-      for (int i = 0; i < 4; ++i)
-        mask.of[i] = multiplier(random[static_cast<std::size_t>(i)]);
+      for (int first = 0; first < Width; first += 4) {
+        const Random4 random = numbers(sample, element + first);
+#pragma unroll
+        for (int i = 0; i < 4; ++i)
+          mask.of[first + i] = multiplier(random[static_cast<std::size_t>(i)]);
+      }
     } else {
+      const Random4 random = numbers(sample, element);
       const auto place =
           static_cast<int>(element % 4);  // no index: an array that is indexed goes to the stack
       const std::uint32_t low = place == 0 ? random[0] : random[1], high = place == 2 ? random[2] : random[3];
@@ -50,6 +53,11 @@ class DropoutMask {
   }
 
  private:
+  // Of the four elements of which `element` is one.
+  __device__ Random4 numbers(std::int64_t sample, std::int64_t element) const {
+    return random4(key_, first_sample_ + static_cast<std::uint32_t>(sample),
+                   static_cast<std::uint32_t>(element / 4));
+  }
   __device__ float multiplier(std::uint32_t bits) const {
     return bits >> 8 < threshold_ ? 0.0f : kept_;
   }

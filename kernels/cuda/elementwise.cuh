@@ -22,19 +22,19 @@ __global__ void __launch_bounds__(kElementThreads)
     body.template at<Width>(sample, element);
 }
 
-// `fours`: every operand of the body can be read in packs of four.
-template <class Body>
-void for_elements(cudaStream_t stream, std::int64_t samples, std::int64_t size, bool fours,
+// `packed`: every operand of the body can be read in packs of Widest.
+template <int Widest = 4, class Body>
+void for_elements(cudaStream_t stream, std::int64_t samples, std::int64_t size, bool packed,
                   const Body& body) {
-  const std::int64_t width = fours ? 4 : 1;
+  const std::int64_t width = packed ? Widest : 1;
   const std::int64_t blocks = (size / width + kElementThreads - 1) / kElementThreads;
   constexpr std::int64_t kMostRows = 65535;
   const LaunchShape shape{
       .grid = dim3(static_cast<unsigned>(blocks), static_cast<unsigned>(std::min(samples, kMostRows))),
       .block = kElementThreads,
       .stream = stream};
-  if (fours) {
-    launch<each_element<4, Body>>(shape, samples, size, body);
+  if (packed) {
+    launch<each_element<Widest, Body>>(shape, samples, size, body);
   } else {
     launch<each_element<1, Body>>(shape, samples, size, body);
   }

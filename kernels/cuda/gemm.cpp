@@ -18,7 +18,11 @@ void require(cublasStatus_t status, const char* what) {
 
 std::uint32_t alignment_of(const void* pointer) {
   const auto address = reinterpret_cast<std::uintptr_t>(pointer);
-  return address % 16 == 0 ? 16 : address % 8 == 0 ? 8 : 4;
+  return address % 16 == 0 ? 16 : address % 8 == 0 ? 8 : address % 4 == 0 ? 4 : 2;
+}
+
+cudaDataType type_of(DType dtype) {
+  return dtype == DType::bf16 ? CUDA_R_16BF : CUDA_R_32F;
 }
 
 cublasLtEpilogue_t epilogue_of(Epilogue epilogue) {
@@ -41,8 +45,8 @@ struct Layout {
   cublasLtMatrixLayout_t handle = nullptr;
   ~Layout() { cublasLtMatrixLayoutDestroy(handle); }
   // A row-major matrix of `stride` is a column-major one of `columns` rows.
-  void make(std::int64_t rows, std::int64_t columns, std::int64_t stride) {
-    require(cublasLtMatrixLayoutCreate(&handle, CUDA_R_32F, static_cast<std::uint64_t>(columns),
+  void make(DType dtype, std::int64_t rows, std::int64_t columns, std::int64_t stride) {
+    require(cublasLtMatrixLayoutCreate(&handle, type_of(dtype), static_cast<std::uint64_t>(columns),
                                        static_cast<std::uint64_t>(rows), stride),
             "describing a matrix");
   }
@@ -51,7 +55,8 @@ struct Layout {
 }  // namespace
 
 // cuBLASLt's matrices are column-major, so it is asked for dᵀ = bᵀ · aᵀ: its A is our b, its bias runs along
-// our columns, and the gradient that it sums over its B's columns is that of our a's rows.
+// our columns, and the gradient that it sums over its B's columns is that of our a's rows. Biases, their
+// gradients and auxiliary matrices have D's type, as cublasLt.h wants them.
 class GemmPlan {
  public:
   GemmPlan(cublasLtHandle_t handle, const Product& p, std::uint32_t alignment) {
@@ -59,11 +64,11 @@ class GemmPlan {
     set(CUBLASLT_MATMUL_DESC_TRANSA, p.b_transposed ? CUBLAS_OP_T : CUBLAS_OP_N);
     set(CUBLASLT_MATMUL_DESC_TRANSB, p.a_transposed ? CUBLAS_OP_T : CUBLAS_OP_N);
     set(CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue_of(p.epilogue));
-    if (p.aux) set(CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, p.d_stride);
+    set_types(p);
     set_pointers(p);
-    a_.make(p.b_transposed ? p.n : p.k, p.b_transposed ? p.k : p.n, p.b_stride);
-    b_.make(p.a_transposed ? p.k : p.m, p.a_transposed ? p.m : p.k, p.a_stride);
-    d_.make(p.m, p.n, p.d_stride);
+    a_.make(p.in, p.b_transposed ? p.n : p.k, p.b_transposed ? p.k : p.n, p.b_stride);
+    b_.make(p.in, p.a_transposed ? p.k : p.m, p.a_transposed ? p.m : p.k, p.a_stride);
+    d_.make(p.out, p.m, p.n, p.d_stride);
     choose(handle, alignment);
   }
   ~GemmPlan() { cublasLtMatmulDescDestroy(operation_); }
@@ -75,7 +80,7 @@ class GemmPlan {
   void run(cublasLtHandle_t handle, const Product& p, void* workspace, cudaStream_t stream) const {
     set_pointers(p);
     const float alpha = 1;
-    const float* c = p.c ? p.c : p.d;
+    const void* c = p.c ? p.c : p.d;
     require(cublasLtMatmul(handle, operation_, &alpha, p.b, a_.handle, p.a, b_.handle, &p.beta, c, d_.handle,
                            p.d, d_.handle, &algorithm_, workspace, kWorkspaceBytes, stream),
             "a product");
@@ -86,6 +91,14 @@ class GemmPlan {
   void set(cublasLtMatmulDescAttributes_t attribute, const Value& value) const {
     require(cublasLtMatmulDescSetAttribute(operation_, attribute, &value, sizeof(value)),
             "setting an attribute");
+  }
+
+  void set_types(const Product& p) const {
+    const std::int32_t type = type_of(p.out);
+    if (p.bias || p.bias_gradient) set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, type);
+    if (!p.aux) return;
+    set(CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_DATA_TYPE, type);
+    set(CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, p.d_stride);
   }
 
   void set_pointers(const Product& p) const {
@@ -133,21 +146,12 @@ Gemm::~Gemm() {
 
 Gemm::Key Gemm::key_of(const Product& p) {
   std::uint32_t alignment = 16;
-  for (const void* pointer :
-       {static_cast<const void*>(p.a), static_cast<const void*>(p.b), static_cast<const void*>(p.c),
-        static_cast<const void*>(p.d), static_cast<const void*>(p.aux), static_cast<const void*>(p.bias)}) {
+  for (const void* pointer : {p.a, p.b, p.c, static_cast<const void*>(p.d), static_cast<const void*>(p.aux),
+                              p.bias, static_cast<const void*>(p.bias_gradient)}) {
     alignment = std::min(alignment, alignment_of(pointer));
   }
-  return {p.m,
-          p.n,
-          p.k,
-          p.a_stride,
-          p.b_stride,
-          p.d_stride,
-          alignment,
-          p.a_transposed,
-          p.b_transposed,
-          p.c != nullptr,
+  return {p.m,       p.n,   p.k,       p.a_stride,     p.b_stride,     p.d_stride,
+          p.in,      p.out, alignment, p.a_transposed, p.b_transposed, p.c != nullptr,
           p.epilogue};
 }
 

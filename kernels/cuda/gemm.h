@@ -1,6 +1,6 @@
 #pragma once
 // Matrix products by cuBLASLt. A plan (descriptors and the algorithm that cuBLASLt's heuristic puts first) is
-// made once for each shape and kept. In f32 with f32 sums: TF32's ten bits of mantissa are not used.
+// made once for each shape and dtype and kept. Sums are f32; in f32 TF32's ten bits of mantissa are not used.
 
 #include <cublasLt.h>
 #include <cuda_runtime_api.h>
@@ -9,6 +9,8 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+
+#include "kernels/view.h"
 
 namespace vitrail::cuda {
 
@@ -24,20 +26,22 @@ enum class Epilogue : std::uint8_t {
 // Strides count elements from row to row.
 struct Product {
   std::int64_t m = 0, n = 0, k = 0;
-  const float* a = nullptr;
+  DType in = DType::f32;   // of a and b: f32 or bf16
+  DType out = DType::f32;  // of all else: f32, or bf16 beside a bf16 `in`
+  const void* a = nullptr;
   std::int64_t a_stride = 0;
   bool a_transposed = false;
-  const float* b = nullptr;
+  const void* b = nullptr;
   std::int64_t b_stride = 0;
   bool b_transposed = false;
-  float* d = nullptr;
+  void* d = nullptr;
   std::int64_t d_stride = 0;
-  const float* c = nullptr;  // d itself when null; read when beta is not 0
+  const void* c = nullptr;  // d itself when null; read when beta is not 0
   float beta = 0;
   Epilogue epilogue = Epilogue::none;
-  const float* bias = nullptr;     // (n)
-  float* bias_gradient = nullptr;  // (m)
-  float* aux = nullptr;            // (m, n), rows of d_stride
+  const void* bias = nullptr;     // (n)
+  void* bias_gradient = nullptr;  // (m)
+  void* aux = nullptr;            // (m, n), rows of d_stride
 };
 
 class GemmPlan;
@@ -58,6 +62,7 @@ class Gemm {
  private:
   struct Key {
     std::int64_t m, n, k, a_stride, b_stride, d_stride;
+    DType in, out;
     std::uint32_t alignment;  // of all pointers, at most 16 bytes
     bool a_transposed, b_transposed, with_c;
     Epilogue epilogue;

@@ -1,6 +1,6 @@
 #pragma once
-// The CUDA ops: each puts its kernels into the context's stream and returns. In f32; statistics and sums too,
-// but for the gradients' norm (f64).
+// The CUDA ops: each puts its kernels into the context's stream and returns. In f32 or bf16; statistics and
+// sums in f32, but for the gradients' norm (f64).
 
 #include "kernels/backend.h"
 #include "kernels/cuda/context.h"

@@ -1,4 +1,5 @@
-// Patches are cut out once (each pixel read and written once: 8 bytes), then they are rows of a linear layer.
+// Patches are cut out once (each pixel read and written once: 8 bytes, 6 in bf16), then they are rows of a
+// linear layer.
 
 #include "kernels/cuda/elementwise.cuh"
 #include "kernels/cuda/ops.h"
@@ -7,8 +8,9 @@ namespace vitrail::cuda {
 namespace {
 
 // Written in the patches' order, read in runs of `patch` pixels.
+template <class T>
 struct Cut {
-  float* patches;
+  T* patches;
   const float* images;
   std::int64_t channels, height, width;
   int patch;
@@ -22,7 +24,7 @@ struct Cut {
     const int y = place / across * patch + feature / patch % patch;
     const std::int64_t channel = feature / (patch * patch);
     const float* from = images + ((image * channels + channel) * height + y) * width + x;
-    store(patches + row * (channels * patch * patch) + element, load<Width>(from));
+    store_floats(patches + row * (channels * patch * patch) + element, load<Width>(from));
   }
 };
 
@@ -34,11 +36,16 @@ Shape as_matrix(const Shape& weight) {
 
 void execute(Context& context, const PatchEmbedForward& op) {
   const std::int64_t patch = op.weight.shape[3], features = op.patches.shape[2];
-  const Cut cut{op.patches.as<float>(), op.images.as<float>(), op.images.shape[1],
-                op.images.shape[2],     op.images.shape[3],    static_cast<int>(patch)};
-  // In fours when no pack leaves its run of pixels.
-  const bool fours = all_in_fours(patch, cut.patches, cut.images) && op.images.shape[3] % 4 == 0;
-  for_elements(context.stream(), op.patches.shape[0] * op.patches.shape[1], features, fours, cut);
+  with_dtype(op.patches.dtype, [&](auto number) {
+    using T = decltype(number);
+    constexpr int kWidth = kWidest<T>;
+    const Cut<T> cut{op.patches.as<T>(), op.images.as<float>(), op.images.shape[1],
+                     op.images.shape[2], op.images.shape[3],    static_cast<int>(patch)};
+    // When no pack leaves its run of pixels.
+    const bool packed =
+        all_in_packs<kWidth>(patch, cut.patches, cut.images) && op.images.shape[3] % kWidth == 0;
+    for_elements<kWidth>(context.stream(), op.patches.shape[0] * op.patches.shape[1], features, packed, cut);
+  });
   execute(context, LinearForward{.y = op.y,
                                  .x = op.patches,
                                  .weight = reshaped(op.weight, as_matrix(op.weight.shape)),
@@ -47,10 +54,17 @@ void execute(Context& context, const PatchEmbedForward& op) {
 
 void execute(Context& context, const PatchEmbedBackward& op) {
   const Out dweight = reshaped(op.dweight_acc, as_matrix(op.dweight_acc.shape));
+  In dy = op.dy;
+  if (op.patches.dtype == DType::bf16) {  // as the product reads it
+    const auto bytes = static_cast<std::size_t>(dy.shape.elements()) * size_of(DType::bf16);
+    const Out rounded{context.scratch(bytes), DType::bf16, dy.shape};
+    execute(context, Cast{.y = rounded, .x = dy});
+    dy = rounded;
+  }
   execute(context, LinearBackward{.dx = {},
                                   .dweight_acc = dweight,
                                   .dbias_acc = op.dbias_acc,
-                                  .dy = op.dy,
+                                  .dy = dy,
                                   .x = op.patches,
                                   .weight = {}});
 }

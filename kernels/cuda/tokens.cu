@@ -59,9 +59,10 @@ struct Embed {
 };
 
 // Rows [first, first + count) of every sample's `tokens` out of x, or added to it.
+template <class T>
 struct Slice {
-  float* to;
-  const float* from;
+  T* to;
+  const T* from;
   std::int64_t tokens, count, first, dim;
   bool add;  // the backward
 
@@ -70,14 +71,25 @@ struct Slice {
     const std::int64_t whole = (row / count * tokens + first + row % count) * dim + element;
     const std::int64_t part = row * dim + element;
     if (!add) return store(to + part, load<Width>(from + whole));
-    Pack<float, Width> value = load<Width>(to + whole);
-    const Pack<float, Width> more = load<Width>(from + part);
+    Pack<float, Width> value = load_floats<Width>(to + whole);
+    const Pack<float, Width> more = load_floats<Width>(from + part);
 #pragma unroll
     for (int i = 0; i < Width; ++i)
       value.of[i] += more.of[i];
-    store(to + whole, value);
+    store_floats(to + whole, value);
   }
 };
+
+// `part` has the sliced rows, `whole` all.
+void slice(const Context& context, Out to, In from, In part, In whole, std::int64_t first, bool add) {
+  const std::int64_t count = part.shape[1], dim = part.shape[2];
+  with_dtype(to.dtype, [&](auto number) {
+    using T = decltype(number);
+    const Slice<T> slice{to.as<T>(), from.as<T>(), whole.shape[1], count, first, dim, add};
+    for_elements<kWidest<T>>(context.stream(), part.shape[0] * count, dim,
+                             all_in_packs<kWidest<T>>(dim, slice.to, slice.from), slice);
+  });
+}
 
 // A sample's size is dim; each thread walks down the tokens of its columns.
 struct Mean {
@@ -167,15 +179,11 @@ void execute(Context& context, const EmbedTokensBackward& op) {
 }
 
 void execute(Context& context, const SliceTokensForward& op) {
-  const std::int64_t count = op.y.shape[1], dim = op.x.shape[2];
-  const Slice slice{op.y.as<float>(), op.x.as<float>(), op.x.shape[1], count, op.first, dim, false};
-  for_elements(context.stream(), op.y.shape[0] * count, dim, all_in_fours(dim, slice.to, slice.from), slice);
+  slice(context, op.y, op.x, op.y, op.x, op.first, false);
 }
 
 void execute(Context& context, const SliceTokensBackward& op) {
-  const std::int64_t count = op.dy.shape[1], dim = op.dy.shape[2];
-  const Slice slice{op.dx_acc.as<float>(), op.dy.as<float>(), op.dx_acc.shape[1], count, op.first, dim, true};
-  for_elements(context.stream(), op.dy.shape[0] * count, dim, all_in_fours(dim, slice.to, slice.from), slice);
+  slice(context, op.dx_acc, op.dy, op.dy, op.dx_acc, op.first, true);
 }
 
 void execute(Context& context, const MeanTokensForward& op) {

@@ -21,9 +21,26 @@ Scenario dropped(const Shape& shape) {
 }
 
 TEST_CASE("cuda: dropout has the CPU's very bits") {
-  for (const Shape& shape : {Shape{3, 5, 8}, Shape{2, 31}, Shape{1, 257, 3}})
-    CHECK(results_on(*cuda_backend(), DType::f32, dropped(shape), {}) ==
-          results_on(*cpu_backend(), DType::f32, dropped(shape), {}));
+  for (const Shape& shape : {Shape{3, 5, 8}, Shape{2, 31}, Shape{1, 257, 3}}) {
+    for (const DType dtype : {DType::f32, DType::bf16})
+      CHECK(results_on(*cuda_backend(), dtype, dropped(shape), {}) ==
+            results_on(*cpu_backend(), dtype, dropped(shape), {}));
+  }
+}
+
+// GELU in place from the second number on: nothing is aligned to more than two bytes.
+std::vector<double> gelu_of_unaligned(Backend& backend, std::int64_t count) {
+  const Tensor all(backend, DType::bf16, {count + 1}, random_values(8, static_cast<std::size_t>(count + 1)));
+  const Out part{all.out().as<std::uint16_t>() + 1, DType::bf16, {1, 1, count}};
+  backend.run(GeluForward{.y = part, .pre = part, .gelu = GeluKind::tanh, .dropout = {}});
+  CHECK(all.guards_are_whole());
+  return all.get();
+}
+
+TEST_CASE("cuda: numbers of bf16 that begin anywhere") {
+  for (std::int64_t count : {1, 31, 64})
+    check_close("gelu", gelu_of_unaligned(*cuda_backend(), count), gelu_of_unaligned(*cpu_backend(), count),
+                kBf16Roundoff);
 }
 
 Scenario attention(std::int64_t tokens, std::int64_t heads, std::int64_t head_dim, double rate) {

@@ -1,6 +1,6 @@
-// The part of cuBLASLt that the program uses, computed on the host in f32, with cuBLASLt's own rules on
-// layouts checked: column-major matrices, leading dimensions, alignment, which operand an epilogue belongs to
-// (cublasLt.h and the cuBLAS documentation, "cublasLtEpilogue_t").
+// The part of cuBLASLt that the program uses, computed on the host in f32, with cuBLASLt's own rules checked:
+// column-major matrices, leading dimensions, alignment, which types go together, which operand an epilogue
+// belongs to (cublasLt.h; the cuBLAS documentation, "cublasLtMatmul" and "cublasLtEpilogue_t").
 
 #include <cublasLt.h>
 #include <cuda_bf16.h>
@@ -20,10 +20,14 @@ namespace {
 using cuda_emulation::Fault;
 using Matrix = Eigen::MatrixXf;  // column-major, as cuBLASLt's
 
+std::size_t bytes_of(cudaDataType type) {
+  return type == CUDA_R_16BF ? 2 : 4;
+}
+
 struct Layout {
   cudaDataType type;
   std::int64_t rows, columns, stride;
-  std::size_t element() const { return type == CUDA_R_16BF ? 2 : 4; }
+  std::size_t element() const { return bytes_of(type); }
   std::size_t bytes() const { return static_cast<std::size_t>((columns - 1) * stride + rows) * element(); }
 };
 
@@ -39,7 +43,17 @@ struct Description {
 
 struct Preference {
   std::size_t workspace = 0;
+  std::uint32_t alignment_a = 256, alignment_b = 256, alignment_c = 256, alignment_d = 256;
 };
+
+// What an algorithm was chosen for, kept in its words.
+struct Choice {
+  std::uint64_t mark, workspace;
+  std::uint32_t alignment_a, alignment_b, alignment_c, alignment_d, alignment_bias, alignment_aux;
+};
+static_assert(sizeof(Choice) <= sizeof(cublasLtMatmulAlgo_t::data));
+
+constexpr std::uint64_t kAlgorithm = 0xC0B1A5;  // marks what the heuristic gave
 
 // CUDA's handles are pointers to structs of words; ours to what we keep in their place.
 template <class Own, class Handle>
@@ -131,7 +145,23 @@ void check_layout(const std::string& name, const Layout& layout) {
                                             std::to_string(layout.rows) + " rows");
 }
 
+// The documentation's table for CUBLAS_COMPUTE_32F, as far as f32 and bf16 go: a bf16 product into bf16 or
+// f32, an f32 one into f32; C as D; and biases, their gradients and auxiliary matrices as D.
+std::string wrong_types(const Description& how, const Layout& a, const Layout& b, const Layout& c,
+                        const Layout& d) {
+  if (a.type != b.type) return "A and B are of different types";
+  if (c.type != d.type) return "C and D are of different types";
+  if (a.type == CUDA_R_32F && d.type != CUDA_R_32F) return "a product of f32 matrices that is not f32";
+  if ((has_bias(how.epilogue) || sums_bias(how.epilogue)) && how.bias_type_given && how.bias_type != d.type)
+    return "a bias of another type than D";
+  if (has_aux(how.epilogue) && how.aux_type_given && how.aux_type != d.type)
+    return "an auxiliary matrix of another type than D";
+  return "";
+}
+
 void Call::check() const {
+  const std::string wrong = wrong_types(how, a_layout, b_layout, c_layout, d_layout);
+  require(wrong.empty(), wrong);
   check_layout("A", a_layout);
   check_layout("B", b_layout);
   check_layout("C", c_layout);
@@ -148,9 +178,8 @@ void Call::check() const {
   cuda_emulation::require_device("cublasLtMatmul: D", d, d_layout.bytes());
   if (beta != 0) cuda_emulation::require_device("cublasLtMatmul: C", c, c_layout.bytes());
   if (has_bias(how.epilogue) || sums_bias(how.epilogue)) {
-    cuda_emulation::require_device(
-        "cublasLtMatmul: the bias", how.bias,
-        static_cast<std::size_t>(bias_count()) * (bias_type() == CUDA_R_16BF ? 2 : 4));
+    cuda_emulation::require_device("cublasLtMatmul: the bias", how.bias,
+                                   static_cast<std::size_t>(bias_count()) * bytes_of(bias_type()));
   }
   if (has_aux(how.epilogue)) {
     const Layout aux{aux_type(), m, n, how.aux_stride};
@@ -194,7 +223,17 @@ void take(Value& to, const void* from, std::size_t bytes) {
   std::memcpy(&to, from, bytes);
 }
 
-constexpr std::uint64_t kAlgorithm = 0xC0B1A5;  // marks what the heuristic gave
+// Of a pointer, as far as algorithms care.
+std::uint32_t alignment_of(const void* pointer) {
+  const auto address = reinterpret_cast<std::uintptr_t>(pointer) | 16;
+  return static_cast<std::uint32_t>(address & (~address + 1));
+}
+
+void require_alignment(const char* name, const void* pointer, std::uint32_t alignment) {
+  require(reinterpret_cast<std::uintptr_t>(pointer) % alignment == 0,
+          std::string(name) + " is not aligned to the " + std::to_string(alignment) +
+              " bytes that its algorithm was chosen for");
+}
 
 }  // namespace
 
@@ -282,30 +321,54 @@ cublasStatus_t cublasLtMatmulPreferenceDestroy(cublasLtMatmulPreference_t prefer
 cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t preference,
                                                     cublasLtMatmulPreferenceAttributes_t attribute,
                                                     const void* value, std::size_t bytes) {
-  if (attribute == CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES)
-    take(own<Preference>(preference).workspace, value, bytes);
+  Preference& to = own<Preference>(preference);
+  switch (attribute) {
+    case CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES:
+      take(to.workspace, value, bytes);
+      break;
+    case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES:
+      take(to.alignment_a, value, bytes);
+      break;
+    case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES:
+      take(to.alignment_b, value, bytes);
+      break;
+    case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES:
+      take(to.alignment_c, value, bytes);
+      break;
+    case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES:
+      take(to.alignment_d, value, bytes);
+      break;
+    default:
+      return CUBLAS_STATUS_NOT_SUPPORTED;
+  }
   return CUBLAS_STATUS_SUCCESS;
 }
 
-// None for a GELU with its auxiliary matrix where the documentation wants a leading dimension that is a
-// multiple of 8; and, stricter than it, none for these and for bias gradients where D's columns do not all
-// begin on 16 bytes: so callers' own kernels run too.
-cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t description,
-                                              cublasLtMatrixLayout_t, cublasLtMatrixLayout_t,
-                                              cublasLtMatrixLayout_t, cublasLtMatrixLayout_t d_layout,
-                                              cublasLtMatmulPreference_t, int wanted,
-                                              cublasLtMatmulHeuristicResult_t* results, int* found) {
+// None for types that do not go together, and for a GELU with its auxiliary matrix where the documentation
+// wants a leading dimension that is a multiple of 8; and, stricter than it, none for these and for bias
+// gradients where D's columns do not all begin on 16 bytes: so callers' own kernels run too.
+cublasStatus_t cublasLtMatmulAlgoGetHeuristic(
+    cublasLtHandle_t, cublasLtMatmulDesc_t description, cublasLtMatrixLayout_t a_layout,
+    cublasLtMatrixLayout_t b_layout, cublasLtMatrixLayout_t c_layout, cublasLtMatrixLayout_t d_layout,
+    cublasLtMatmulPreference_t preference, int wanted, cublasLtMatmulHeuristicResult_t* results, int* found) {
   const Description& how = own<Description>(description);
   const Layout& d = own<Layout>(d_layout);
   *found = 0;
   if (wanted < 1) return CUBLAS_STATUS_INVALID_VALUE;
+  if (!wrong_types(how, own<Layout>(a_layout), own<Layout>(b_layout), own<Layout>(c_layout), d).empty())
+    return CUBLAS_STATUS_NOT_SUPPORTED;
   if (has_aux(how.epilogue) && (how.aux_stride % 8 != 0 || how.aux_stride == 0))
     return CUBLAS_STATUS_NOT_SUPPORTED;
   const bool rows_on_16 = static_cast<std::size_t>(d.stride) * d.element() % 16 == 0;
   if ((has_aux(how.epilogue) || sums_bias(how.epilogue)) && !rows_on_16) return CUBLAS_STATUS_NOT_SUPPORTED;
   *found = 1;
   results[0] = {};
-  results[0].algo.data[0] = kAlgorithm;
+  const Preference& given = own<Preference>(preference);
+  const Choice choice{kAlgorithm, given.workspace, given.alignment_a, given.alignment_b, given.alignment_c,
+                      given.alignment_d,
+                      // The header: the heuristic goes by these pointers.
+                      alignment_of(how.bias), alignment_of(how.aux)};
+  std::memcpy(results[0].algo.data, &choice, sizeof(choice));
   return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -315,7 +378,10 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t description
                               cublasLtMatrixLayout_t c_layout, void* d, cublasLtMatrixLayout_t d_layout,
                               const cublasLtMatmulAlgo_t* algorithm, void* workspace,
                               std::size_t workspace_bytes, cudaStream_t stream) {
-  require(algorithm == nullptr || algorithm->data[0] == kAlgorithm, "an algorithm that no heuristic gave");
+  Choice choice{};
+  if (algorithm != nullptr) std::memcpy(&choice, algorithm->data, sizeof(choice));
+  require(choice.mark == kAlgorithm, "an algorithm that no heuristic gave");
+  require(workspace_bytes >= choice.workspace, "a smaller workspace than the algorithm was chosen for");
   cuda_emulation::require_device("cublasLtMatmul: the workspace", workspace, workspace_bytes);
   const Call call{own<Description>(description),
                   *static_cast<const float*>(alpha),
@@ -329,6 +395,14 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t description
                   own<Layout>(c_layout),
                   own<Layout>(d_layout)};
   call.check();
+  require_alignment("A", a, choice.alignment_a);
+  require_alignment("B", b, choice.alignment_b);
+  if (call.beta != 0) require_alignment("C", c, choice.alignment_c);
+  require_alignment("D", d, choice.alignment_d);
+  if (has_bias(call.how.epilogue) || sums_bias(call.how.epilogue))
+    require_alignment("the bias", call.how.bias, choice.alignment_bias);
+  if (has_aux(call.how.epilogue))
+    require_alignment("the auxiliary matrix", call.how.aux, choice.alignment_aux);
   cuda_emulation::enqueue(stream, [call] { call.run(); });
   return CUBLAS_STATUS_SUCCESS;
 }

@@ -3,85 +3,15 @@
 
 #include <doctest/doctest.h>
 
-#include <cmath>
-
-#include "engine/compute_weights.h"
-#include "engine/micro_batch.h"
 #include "engine/model_io.h"
 #include "engine/trainer.h"
-#include "engine/transfer.h"
-#include "engine/vit.h"
-#include "kernels/check.h"
+#include "tests/support/bf16_network.h"
 #include "tests/support/synthetic_data.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/tiny_vit.h"
 
 namespace vitrail {
 namespace {
-
-constexpr std::int64_t kBatch = 6;
-
-std::vector<float> floats(const Backend& backend, In view) {
-  std::vector<float> values(static_cast<std::size_t>(view.shape.elements()));
-  download_floats(backend, values, view);
-  return values;
-}
-
-// The gradient of one batch, by parameter in their order.
-std::vector<std::vector<float>> gradients(Backend& backend, const VitConfig& config, DType dtype,
-                                          Recompute level = Recompute::none) {
-  const ParamSet params(backend, config, statistics_dtype(dtype)), grads(backend, config, params.dtype());
-  test::randomize(backend, params, 7);
-  ComputeWeights computed(backend, config, dtype);
-  computed.follow(params);
-  Vit vit(backend, config, dtype, kBatch, VitMode::training, level);
-  const MicroBatch micro(backend, config, params.dtype(), kBatch);
-  std::vector<float> images(static_cast<std::size_t>(micro.images.shape.elements()));
-  for (std::size_t i = 0; i < images.size(); ++i)
-    images[i] = std::sin(static_cast<float>(i));
-  std::vector<float> targets(static_cast<std::size_t>(micro.targets.shape.elements()));
-  for (std::size_t i = 0; i < kBatch; ++i)
-    targets[i * static_cast<std::size_t>(config.num_classes + 1) % targets.size()] = 1;
-  upload_floats(backend, micro.images, images);
-  upload_floats(backend, micro.targets, targets);
-  const Draws draws{.train = true, .seed = 11, .step = 5, .first_sample = 0};
-  backend.run(CrossEntropy{.losses = micro.losses,
-                           .dlogits = micro.dlogits,
-                           .logits = vit.forward(computed.views(), micro.images, draws),
-                           .targets = micro.targets,
-                           .label_smoothing = 0.1,
-                           .scale = 1.0 / kBatch});
-  vit.backward(computed.views(), grads.views(), micro.dlogits, draws);
-  std::vector<std::vector<float>> all;
-  for (const ParamTensor& tensor : grads.tensors())
-    all.push_back(floats(backend, tensor.view));
-  return all;
-}
-
-double norm(const std::vector<float>& values) {
-  double sum = 0;
-  for (const float value : values)
-    sum += double(value) * double(value);
-  return std::sqrt(sum);
-}
-
-std::vector<float> difference(std::vector<float> a, const std::vector<float>& b) {
-  for (std::size_t i = 0; i < a.size(); ++i)
-    a[i] -= b[i];
-  return a;
-}
-
-std::vector<test::NamedConfig> configs() {
-  std::vector<test::NamedConfig> all = test::switch_configs();
-  test::NamedConfig dropouts{"dropouts", test::tiny_config()};
-  dropouts.config.layer_scale = true;
-  dropouts.config.init_values = 0.5;
-  dropouts.config.drop_rate = dropouts.config.pos_drop_rate = 0.1;
-  dropouts.config.proj_drop_rate = dropouts.config.attn_drop_rate = 0.2;
-  dropouts.config.drop_path_rate = 0.4;
-  all.push_back(dropouts);
-  return all;
-}
 
 TrainConfig bf16_training() {
   TrainConfig config = test::tiny_training();
@@ -99,47 +29,37 @@ std::vector<float> trained(const TrainConfig& config, const DataSource& data, in
     trainer.advance();
     if (trainer.at_epoch_end()) trainer.finish_epoch();
   }
-  return floats(*backend, trainer.weights().flat());
+  return test::floats_of(*backend, trainer.weights().flat());
 }
 
 }  // namespace
 
-// bf16 has 8 significant bits: each rounding is off by up to 0.4 %, and a gradient passes some tens of them.
-// The furthest of these tiny tensors is 4.2 % away, in a network 8 numbers wide, where little averages out.
-TEST_CASE("bf16: each tensor's gradient is within 6 % of f64's, for each switch") {
+TEST_CASE("bf16: each tensor's gradient is near f64's, for each switch") {
   const auto backend = make_backend("cpu", {.threads = 2});
-  for (const test::NamedConfig& named : configs()) {
+  for (const test::NamedConfig& named : test::bf16_configs()) {
     CAPTURE(named.name);
-    const auto exact = gradients(*backend, named.config, DType::f64);
-    const auto rounded = gradients(*backend, named.config, DType::bf16);
-    const ParamSet names(*backend, named.config, DType::f32);
-    double whole = 0;
-    for (const std::vector<float>& tensor : exact)
-      whole = std::max(whole, norm(tensor));
-    for (std::size_t p = 0; p < exact.size(); ++p) {
-      CAPTURE(names.tensors()[p].spec.name);
-      // A gradient that is zero by symmetry (the key's bias) is rounding alone.
-      CHECK(norm(difference(rounded[p], exact[p])) <= 0.06 * std::max(norm(exact[p]), 0.02 * whole));
-    }
+    test::check_bf16_gradients(*backend, *backend, named.config);
   }
 }
 
 TEST_CASE("bf16: the same bits at 1, 2, 3 and 8 threads") {
-  for (const test::NamedConfig& named : configs()) {
+  for (const test::NamedConfig& named : test::bf16_configs()) {
     CAPTURE(named.name);
-    const auto expected = gradients(*make_backend("cpu", {.threads = 1}), named.config, DType::bf16);
+    const auto expected =
+        test::network_gradients(*make_backend("cpu", {.threads = 1}), named.config, DType::bf16);
     for (const int threads : {2, 3, 8})
-      CHECK((gradients(*make_backend("cpu", {.threads = threads}), named.config, DType::bf16) == expected));
+      CHECK((test::network_gradients(*make_backend("cpu", {.threads = threads}), named.config, DType::bf16) ==
+             expected));
   }
 }
 
 TEST_CASE("bf16: every level of recomputation gives the same bits") {
   const auto backend = make_backend("cpu", {.threads = 2});
-  for (const test::NamedConfig& named : configs()) {
+  for (const test::NamedConfig& named : test::bf16_configs()) {
     CAPTURE(named.name);
-    const auto expected = gradients(*backend, named.config, DType::bf16);
+    const auto expected = test::network_gradients(*backend, named.config, DType::bf16);
     for (const Recompute level : {Recompute::gelu, Recompute::block})
-      CHECK((gradients(*backend, named.config, DType::bf16, level) == expected));
+      CHECK((test::network_gradients(*backend, named.config, DType::bf16, level) == expected));
   }
 }
 
@@ -193,7 +113,7 @@ TEST_CASE(
       trainer.advance();
       if (trainer.at_epoch_end()) trainer.finish_epoch();
     }
-    CHECK((floats(*backend, trainer.weights().flat()) == expected));
+    CHECK((test::floats_of(*backend, trainer.weights().flat()) == expected));
   }
 }
 

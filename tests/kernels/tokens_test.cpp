@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "tests/support/gradient.h"
 #include "tests/support/kernels_op_run.h"
 
 namespace vitrail::test {
@@ -73,8 +74,7 @@ Scenario slice(std::int64_t batch, std::int64_t tokens, std::int64_t dim, std::i
   };
 }
 
-TEST_CASE("slice_tokens: bf16") {
-  Backend& backend = *cpu_backend();
+void check_slices_in_bf16(Backend& backend) {
   const Tensor x(backend, DType::bf16, {1, 3, 2}, {1, 2, 3, 4, 5, 6}), y(backend, DType::bf16, {1, 2, 2});
   backend.run(SliceTokensForward{.y = y, .x = x, .first = 1});
   CHECK(y.get() == std::vector<double>{3, 4, 5, 6});
@@ -82,6 +82,29 @@ TEST_CASE("slice_tokens: bf16") {
   backend.run(SliceTokensBackward{.dx_acc = x, .dy = dy, .first = 1});
   CHECK(x.get() == std::vector<double>{1, 2, 260, 5, 4, 6});  // 259 and 6 + 2^-9 are rounded
   CHECK(x.guards_are_whole());
+}
+
+// The last tokens of (2, 33, dim), and added to them again.
+std::vector<double> sliced_in_bf16(Backend& backend, std::int64_t dim) {
+  const Shape xs = {2, 33, dim}, ys = {2, 7, dim};
+  const Tensor x(backend, DType::bf16, xs, random_values(1, static_cast<std::size_t>(xs.elements())));
+  const Tensor y(backend, DType::bf16, ys);
+  backend.run(SliceTokensForward{.y = y, .x = x, .first = 26});
+  backend.run(SliceTokensBackward{.dx_acc = x, .dy = y, .first = 26});
+  CHECK(x.guards_are_whole());
+  CHECK(y.guards_are_whole());
+  std::vector<double> values = x.get();
+  const std::vector<double> slice = y.get();
+  values.insert(values.end(), slice.begin(), slice.end());
+  return values;
+}
+
+TEST_CASE("slice_tokens: bf16") {
+  check_slices_in_bf16(*cpu_backend());
+  if (cuda_backend() == nullptr) return;
+  check_slices_in_bf16(*cuda_backend());
+  for (std::int64_t dim : {31, 64})
+    CHECK(sliced_in_bf16(*cuda_backend(), dim) == sliced_in_bf16(*cpu_backend(), dim));
 }
 
 TEST_CASE("slice_tokens: gradients, backends, and which tokens") {

@@ -34,4 +34,17 @@ bool check_cuda(const Scenario& scenario, const Values& given, const Values& ref
   return true;
 }
 
+void check_cuda_bf16(const Scenario& scenario, const Values& given, const Values& exact, double roundings,
+                     double on_cuda) {
+  Backend* const backend = cuda_backend();
+  if (backend == nullptr) return;
+  INFO("on cuda");
+  shuffle_cuda(1);
+  OpRun run(*backend, DType::bf16, given);
+  scenario(run);
+  check_rounded(run, exact, roundings, on_cuda);
+  shuffle_cuda(2);
+  CHECK(results_on(*backend, DType::bf16, scenario, given) == run.results());
+}
+
 }  // namespace vitrail::test

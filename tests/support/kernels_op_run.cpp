@@ -199,9 +199,10 @@ void check_backends(const Scenario& scenario, const Values& given) {
 
 namespace {
 
-// `own` is what one rounding of the result itself may change, 0 in f32.
+// `own` is what one rounding of the result itself may change, 0 in f32; `inside` what those before it may, as
+// a share of the largest.
 void check_rounded(const std::string& name, const std::vector<double>& found,
-                   const std::vector<double>& exact, double own, double roundings) {
+                   const std::vector<double>& exact, double own, double inside) {
   CAPTURE(name);
   REQUIRE(found.size() == exact.size());
   double largest = 1;
@@ -209,24 +210,37 @@ void check_rounded(const std::string& name, const std::vector<double>& found,
     largest = std::max(largest, std::abs(value));
   double worst = 0;  // share of what is allowed
   for (std::size_t i = 0; i < exact.size(); ++i) {
-    const double allowed = own * std::abs(exact[i]) + (kF32Tolerance + roundings * own) * largest;
+    const double allowed = own * std::abs(exact[i]) + (kF32Tolerance + inside) * largest;
     const double share = std::abs(found[i] - exact[i]) / allowed;
     worst = std::isnan(share) ? INFINITY : std::max(worst, share);
   }
   CHECK(worst <= 1);
 }
 
-void check_rounded(const Values& a, const Values& b, const OpRun& run, double roundings) {
-  REQUIRE(a.size() == b.size());
-  for (const auto& [name, exact] : b)
-    check_rounded(name, a.at(name), exact, run.is_bf16(name) ? kBf16Roundoff : 0, roundings);
+Values exact_results(const Scenario& scenario, const Values& given) {
+  OpRun exact(*cpu_backend(), DType::f64, given, true);
+  scenario(exact);
+  return exact.results();
 }
 
 }  // namespace
 
-void check_bf16(const Scenario& scenario, const Values& given, double roundings) {
-  OpRun exact(*cpu_backend(), DType::f64, given, true);
-  scenario(exact);
+void check_rounded(const OpRun& run, const Values& exact, double roundings, double everywhere) {
+  const Values found = run.results();
+  REQUIRE(found.size() == exact.size());
+  for (const auto& [name, values] : exact) {
+    const double own = run.is_bf16(name) ? kBf16Roundoff : 0;
+    check_rounded(name, found.at(name), values, own, roundings * own + everywhere * kBf16Roundoff);
+  }
+}
+
+void check_bf16(const Scenario& scenario, const Values& given, double roundings, double on_cuda) {
+  check_cuda_bf16(scenario, given, exact_results(scenario, given), roundings, on_cuda);
+  check_cpu_bf16(scenario, given, roundings);
+}
+
+void check_cpu_bf16(const Scenario& scenario, const Values& given, double roundings) {
+  const Values exact = exact_results(scenario, given);
   for (const std::string isa : {"avx2", "avx512", "generic"}) {
     for (const std::string gemm : {"onednn", "eigen"}) {
       CAPTURE(isa);
@@ -236,7 +250,7 @@ void check_bf16(const Scenario& scenario, const Values& given, double roundings)
       OpRun run(*alone, DType::bf16, given);
       scenario(run);
       const Values first = run.results();
-      check_rounded(first, exact.results(), run, roundings);
+      check_rounded(run, exact, roundings);
       for (int threads : {2, 3, 8}) {
         CAPTURE(threads);
         Backend* backend = cpu_backend({.threads = threads, .gemm = gemm, .isa = isa});

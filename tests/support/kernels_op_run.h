@@ -86,8 +86,17 @@ void check_backends(const Scenario& scenario, const Values& given = {});
 // bf16 against f64 on the same operands: f32 results as closely as f32 ones, bf16 results with one rounding
 // more, |a − b| ≤ 2^-8·|b| + kF32Tolerance·max |b|. The same bits for 1, 2, 3 and 8 threads; every product
 // and instruction set. `roundings` counts those inside the op on the way to a bf16 result, each
-// allowed a share of max |b|.
-void check_bf16(const Scenario& scenario, const Values& given = {}, double roundings = 0);
+// allowed a share of max |b|. In a build with a cuda device that one too, with `on_cuda` roundings besides,
+// on the way to any result.
+void check_bf16(const Scenario& scenario, const Values& given = {}, double roundings = 0, double on_cuda = 0);
+void check_cpu_bf16(const Scenario& scenario, const Values& given = {}, double roundings = 0);
+
+// The last part of it. `exact`: f64, on operands that bf16 has.
+void check_cuda_bf16(const Scenario& scenario, const Values& given, const Values& exact, double roundings,
+                     double on_cuda);
+
+// The bounds of check_bf16 on results of `run`; `everywhere` counts roundings on the way to f32 results too.
+void check_rounded(const OpRun& run, const Values& exact, double roundings, double everywhere = 0);
 
 // max |a − b| ≤ tolerance · max |b|, and not a NaN anywhere
 void check_close(const std::string& name, const std::vector<double>& a, const std::vector<double>& b,

@@ -4,9 +4,11 @@
 
 #include <vector>
 
+#include "engine/compute_weights.h"
 #include "engine/micro_batch.h"
 #include "engine/optimizer.h"
 #include "engine/vit.h"
+#include "kernels/check.h"
 
 namespace vitrail::test {
 
@@ -18,17 +20,19 @@ std::vector<double> values_of(const Backend& backend, In view) {
   return {values.begin(), values.end()};
 }
 
+// T holds what is kept; dtype is what products read.
 template <class T>
 class VitRun {
  public:
   VitRun(Backend& backend, const VitConfig& config, DType dtype, const OptimizerConfig& options,
          std::int64_t batch, double label_smoothing)
-      : weights(backend, config, dtype),
-        grads(backend, config, dtype),
+      : weights(backend, config, statistics_dtype(dtype)),
+        grads(backend, config, weights.dtype()),
         optimizer(backend, config, options, weights),
         backend_(backend),
         label_smoothing_(label_smoothing),
-        micro_(backend, config, dtype, batch),
+        micro_(backend, config, weights.dtype(), batch),
+        computed_(backend, config, dtype),
         vit_(backend, config, dtype, batch, VitMode::training) {
     // Every image has two classes.
     images.resize(static_cast<std::size_t>(micro_.images.shape.elements()));
@@ -47,7 +51,8 @@ class VitRun {
   // The mean loss; logits and grads are those of it.
   double loss_and_gradients() {
     backend_.zero(grads.flat());
-    const In out = vit_.forward(weights.views(), micro_.images, draws);
+    computed_.follow(weights);
+    const In out = vit_.forward(computed_.views(), micro_.images, draws);
     const double batch = double(micro_.images.shape[0]);
     backend_.run(CrossEntropy{.losses = micro_.losses,
                               .dlogits = micro_.dlogits,
@@ -55,7 +60,7 @@ class VitRun {
                               .targets = micro_.targets,
                               .label_smoothing = label_smoothing_,
                               .scale = 1 / batch});
-    vit_.backward(weights.views(), grads.views(), micro_.dlogits, draws);
+    vit_.backward(computed_.views(), grads.views(), micro_.dlogits, draws);
     logits.resize(static_cast<std::size_t>(out.shape.elements()));
     backend_.download(logits.data(), out, logits.size() * sizeof(T));
     std::vector<T> each(static_cast<std::size_t>(micro_.losses.shape.elements()));
@@ -75,6 +80,7 @@ class VitRun {
   Backend& backend_;
   double label_smoothing_;
   MicroBatch micro_;
+  ComputeWeights computed_;
   Vit vit_;
 };
 
