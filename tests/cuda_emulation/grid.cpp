@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/cuda_emulation/async_copies.h"
 #include "tests/cuda_emulation/memory.h"
 #include "tests/cuda_emulation/scheduler.h"
 
@@ -45,6 +46,7 @@ class SharedMemory {
   std::byte* dynamic() { return memory_ + dynamic_.begin; }
   std::byte* object(int number, std::size_t bytes, std::size_t alignment);
   void check(const Grid& grid) const;
+  bool holds(const std::byte* address, std::size_t bytes) const;
 
  private:
   std::size_t check_from(std::size_t from, const Region& region, const Grid& grid) const;
@@ -91,6 +93,16 @@ void SharedMemory::check(const Grid& grid) const {
   for (const auto& object : in_order)
     from = check_from(from, object.second, grid);
   check_from(from, {used_, 0}, grid);
+}
+
+bool SharedMemory::holds(const std::byte* address, std::size_t bytes) const {
+  const auto within = [&](const Region& region) {
+    return address >= memory_ + region.begin && address + bytes <= memory_ + region.begin + region.bytes;
+  };
+  if (within(dynamic_)) return true;
+  for (const auto& object : objects_)
+    if (within(object.second)) return true;
+  return false;
 }
 
 SharedMemory& shared_memory() {
@@ -157,20 +169,26 @@ void run_grid(const Grid& grid, const std::function<void()>& thread) {
   grid_extent = grid.blocks;
   block_extent = grid.threads;
   const std::uint64_t blocks = std::uint64_t{grid.blocks.x} * grid.blocks.y * grid.blocks.z;
+  const std::size_t threads = std::size_t{grid.threads.x} * grid.threads.y * grid.threads.z;
   // Blocks in a random order: a stride that shares no factor with their number.
   const std::uint64_t start = random_number() % blocks;
   std::uint64_t stride = 1 + random_number() % blocks;
   while (std::gcd(stride, blocks) != 1)
     ++stride;
   ++counted.grids;
+  const std::function<void()> whole_thread = [&] {
+    thread();
+    end_copies();
+  };
   for (std::uint64_t i = 0; i < blocks; ++i) {
     const std::uint64_t number = (start + i * (stride % blocks)) % blocks;
     block_index = {static_cast<unsigned>(number % grid.blocks.x),
                    static_cast<unsigned>(number / grid.blocks.x % grid.blocks.y),
                    static_cast<unsigned>(number / grid.blocks.x / grid.blocks.y)};
     shared_memory().begin(grid);
+    begin_copies(threads);
     try {
-      scheduler().run_block(grid, thread);
+      scheduler().run_block(grid, whole_thread);
     } catch (...) {
       mend_guards();  // one fault, one report
       throw;
@@ -178,7 +196,7 @@ void run_grid(const Grid& grid, const std::function<void()>& thread) {
     shared_memory().check(grid);
   }
   counted.blocks += blocks;
-  counted.threads += blocks * grid.threads.x * grid.threads.y * grid.threads.z;
+  counted.threads += blocks * threads;
   check_guards(grid.kernel);
 }
 
@@ -193,8 +211,21 @@ std::uint64_t warp_operation(WarpOp op, const char* name, unsigned mask, std::ui
       {.name = name, .site = site, .op = op, .mask = mask, .source = source, .value = value});
 }
 
+void whole_warp(const char* name, void* operands, void (*compute)(void* const* lanes), const Site& site) {
+  scheduler().warp_operation({.name = name,
+                              .site = site,
+                              .op = WarpOp::together,
+                              .mask = 0xffffffffu,
+                              .operands = operands,
+                              .compute = compute});
+}
+
 int lane() {
   return scheduler().current().number % kWarp;
+}
+
+std::size_t thread_number() {
+  return static_cast<std::size_t>(scheduler().current().number);
 }
 
 unsigned active_lanes() {
@@ -207,6 +238,10 @@ std::byte* dynamic_shared_memory() {
 
 std::byte* static_shared_memory(int number, std::size_t bytes, std::size_t alignment) {
   return shared_memory().object(number, bytes, alignment);
+}
+
+bool is_shared(const void* address, std::size_t bytes) {
+  return shared_memory().holds(static_cast<const std::byte*>(address), bytes);
 }
 
 int next_static_shared_number() {

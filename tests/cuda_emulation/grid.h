@@ -62,17 +62,23 @@ enum class WarpOp : std::uint8_t {
   bit_and,
   bit_or,
   bit_xor,
+  together,
 };
 // Waits until every lane of `mask` that has not ended is at the same operation in the same line with the same
 // mask.
 std::uint64_t warp_operation(WarpOp op, const char* name, unsigned mask, std::uint64_t value, int source,
                              const Site& site);
+// What all 32 lanes of a warp do together on their registers: `compute` is called once, with each lane's
+// `operands`.
+void whole_warp(const char* name, void* operands, void (*compute)(void* const* lanes), const Site& site);
 int lane();
-unsigned active_lanes();  // lanes of this warp that have not ended
+std::size_t thread_number();  // in the block
+unsigned active_lanes();      // lanes of this warp that have not ended
 
 // Shared memory, full of 0xFF bytes (NaN) when a block begins.
 std::byte* dynamic_shared_memory();
 std::byte* static_shared_memory(int number, std::size_t bytes, std::size_t alignment);
 int next_static_shared_number();
+bool is_shared(const void* address, std::size_t bytes);  // all in one object of the block's shared memory
 
 }  // namespace cuda_emulation

@@ -179,6 +179,11 @@ bool is_device(const void* data) {
   return find(data) != nullptr;
 }
 
+bool holds_device(const void* data, std::size_t bytes) {
+  const Allocation* allocation = find(data);
+  return allocation != nullptr && static_cast<const std::byte*>(data) + bytes <= allocation->end();
+}
+
 void require_device(const char* what, const void* data, std::size_t bytes) {
   if (bytes == 0) return;
   const Allocation* allocation = find(data);

@@ -19,7 +19,8 @@ std::byte* allocate_pinned(std::size_t bytes);
 void free_pinned(void* data);
 bool is_pinned(const void* data, std::size_t bytes);
 
-bool is_device(const void* data);  // points into device memory
+bool is_device(const void* data);                        // points into device memory
+bool holds_device(const void* data, std::size_t bytes);  // all in one allocation of device memory
 // Throws Fault unless all the bytes lie in one allocation of device memory; `what` says who wants them.
 void require_device(const char* what, const void* data, std::size_t bytes);
 

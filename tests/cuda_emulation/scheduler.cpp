@@ -216,6 +216,7 @@ bool Scheduler::agree(const Fiber& fiber, unsigned lanes) {
 
 void Scheduler::finish_warp(const Fiber& fiber, unsigned lanes) {
   const WarpOp op = fiber.request.op;
+  if (op == WarpOp::together) compute_together(fiber, lanes);
   const std::uint64_t together = combined(fiber, lanes);
   for (unsigned rest = lanes; rest != 0; rest &= rest - 1) {
     Fiber& other = lane_of(fiber, __builtin_ctz(rest));
@@ -235,6 +236,19 @@ void Scheduler::finish_warp(const Fiber& fiber, unsigned lanes) {
     if ((lanes & bit(lane)) == 0) continue;
     hasty ? make_first(lane_of(fiber, lane)) : make_ready(lane_of(fiber, lane));
   }
+}
+
+void Scheduler::compute_together(const Fiber& fiber, unsigned lanes) {
+  const Request& request = fiber.request;
+  if (~lanes != 0) {
+    abandon(std::string(request.name) + " in " + cuda_emulation::to_string(request.site) +
+            " wants all 32 lanes of a warp; lane " + std::to_string(__builtin_ctz(~lanes)) +
+            " has ended or never was");
+  }
+  void* operands[kWarp];
+  for (int lane = 0; lane < kWarp; ++lane)
+    operands[lane] = lane_of(fiber, lane).request.operands;
+  request.compute(operands);
 }
 
 std::uint64_t Scheduler::shuffled(const Fiber& fiber, unsigned lanes) {
@@ -259,6 +273,7 @@ std::uint64_t Scheduler::combined(const Fiber& fiber, unsigned lanes) const {
     switch (op) {
       case WarpOp::sync:
       case WarpOp::shuffle:
+      case WarpOp::together:
         break;
       case WarpOp::ballot:
         total |= value != 0 ? bit(lane) : 0;

@@ -26,6 +26,8 @@ struct Request {
   int source = 0;
   std::uint64_t value = 0;
   std::uint64_t result = 0;
+  void* operands = nullptr;
+  void (*compute)(void* const* lanes) = nullptr;
 };
 
 struct Fiber {
@@ -65,6 +67,7 @@ class Scheduler {
   bool agree(const Fiber& fiber, unsigned lanes);
   void finish_warp(const Fiber& fiber, unsigned lanes);
   std::uint64_t combined(const Fiber& fiber, unsigned lanes) const;
+  void compute_together(const Fiber& fiber, unsigned lanes);
   std::uint64_t shuffled(const Fiber& fiber, unsigned lanes);
   void make_ready(Fiber& fiber);
   void make_first(Fiber& fiber);
