@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
 # Compiles the CUDA kernels with nvcc for every architecture, warnings being errors, and holds what ptxas says of each
-# kernel (registers, shared memory, spills) against the limits: nothing runs, so no GPU is needed.
-#   cuda-compile.sh [FOLDER]     the table goes to FOLDER/resources.txt (build/cuda by default)
+# kernel (registers, shared memory, spills) against the limits, and that tensor cores are used where a kernel's name says
+# so: nothing runs, so no GPU is needed.
+#   cuda-compile.sh [FOLDER [SOURCE…]]   the table goes to FOLDER/resources.txt (build/cuda by default); all .cu files
 #   CUDA_ARCHITECTURES="80 90"   others than 80 90 100 120
 # Ends with 77, having said so, when there is no nvcc: then nothing was compiled.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 out=${1:-build/cuda}
+sources=("${@:2}")
+((${#sources[@]})) || sources=(kernels/cuda/*.cu)
 architectures=${CUDA_ARCHITECTURES:-80 90 100 120}
 
 nvcc=$(command -v nvcc || echo "${CUDA_HOME:-/usr/local/cuda}/bin/nvcc")
@@ -37,16 +40,20 @@ compile() {  # SOURCE
   object=$out/$(basename "$1").o
   newer_than "$object" || return 0
   echo "nvcc $1"
-  rm -f "$object"
-  if ! "$nvcc" "${flags[@]}" -MD -MF "$object.d" -c "$1" -o "$object" >"$object.log" 2>&1; then
+  rm -rf "$object" "$object.keep"
+  mkdir "$object.keep"
+  if ! "$nvcc" "${flags[@]}" --keep --keep-dir "$object.keep" -MD -MF "$object.d" -c "$1" -o "$object" >"$object.log" 2>&1
+  then
     cat "$object.log"
-    rm -f "$object.log"
+    rm -rf "$object.log" "$object.keep"
     return 1
   fi
+  cat "$object.keep"/*.ptx >"$object.ptx"
+  rm -r "$object.keep"
 }
 
 under_way=()
-for source in kernels/cuda/*.cu; do
+for source in "${sources[@]}"; do
   (($(jobs -rp | wc -l) < $(nproc))) || wait -n
   compile "$source" &
   under_way+=($!)
@@ -54,5 +61,9 @@ done
 for job in "${under_way[@]}"; do
   wait "$job"
 done
-cat "$out"/*.cu.o.log | awk -f scripts/cuda-resources.awk >"$out/resources.txt"
+objects=("${sources[@]##*/}")
+objects=("${objects[@]/%/.o}")
+objects=("${objects[@]/#/$out/}")
+cat "${objects[@]/%/.log}" | awk -f scripts/cuda-resources.awk >"$out/resources.txt"
 bash scripts/cuda-resources.sh "$out/resources.txt"
+awk -f scripts/cuda-tensor-cores.awk "${objects[@]/%/.ptx}"

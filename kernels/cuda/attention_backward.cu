@@ -4,6 +4,7 @@
 // with other bits every time), and 40·tokens·D bytes of qkv, dy, y and dqkv. Shared memory at D = 64: 61 and
 // 71 KB; at D = 128, with 32 rows a block, 72 and 77 KB.
 
+#include "kernels/cuda/attention_bf16.h"
 #include "kernels/cuda/attention_tiles.cuh"
 #include "kernels/cuda/ops.h"
 
@@ -167,11 +168,9 @@ void run(Context& context, const Backward& backward) {
 }  // namespace
 
 void execute(Context& context, const AttentionBackward& op) {
-  const std::int64_t head_dim = op.qkv.shape[2] / 3 / op.heads;
-  const AttentionSizes sizes{
-      op.qkv.shape[0], static_cast<int>(op.qkv.shape[1]), static_cast<int>(op.heads),
-      static_cast<int>(head_dim),
-      all_in_fours(head_dim, op.qkv.as<float>(), op.dqkv.as<float>(), op.dy.as<float>(), op.y.as<float>())};
+  if (op.qkv.dtype == DType::bf16) return attention_bf16(context, op);
+  const AttentionSizes sizes = attention_sizes(op.qkv.shape, op.heads, op.qkv.as<float>(),
+                                               op.dqkv.as<float>(), op.dy.as<float>(), op.y.as<float>());
   const std::int64_t rows = sizes.pairs() * sizes.tokens;
   const Backward backward{op.dqkv.as<float>(),
                           context.scratch(static_cast<std::size_t>(rows) * sizeof(float)),
@@ -180,14 +179,14 @@ void execute(Context& context, const AttentionBackward& op) {
                           op.qkv.as<float>(),
                           op.lse.as<float>(),
                           sizes,
-                          static_cast<float>(1 / std::sqrt(static_cast<double>(head_dim))),
+                          score_scale(sizes),
                           DropoutMask(op.dropout)};
   launch<attention_delta>({.grid = static_cast<unsigned>((rows * 8 + kDeltaThreads - 1) / kDeltaThreads),
                            .block = kDeltaThreads,
                            .stream = context.stream()},
                           backward);
-  with_head_dim(AttentionBackward::kName, sizes.head_dim,
-                [&](auto dim) { run<decltype(dim)::value>(context, backward); });
+  with_head_dim<32, 64, 96, 128>(AttentionBackward::kName, sizes.head_dim,
+                                 [&](auto dim) { run<decltype(dim)::value>(context, backward); });
 }
 
 }  // namespace vitrail::cuda

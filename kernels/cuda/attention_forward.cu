@@ -3,6 +3,7 @@
 // FLOPs, and 16·tokens·D bytes of qkv and y (keys and values again for every 64 queries, from the second
 // cache). Shared memory at D = 64: (64 + 2·32)·68·4 + 64·36·4 = 44 KB; 77 KB at D = 128.
 
+#include "kernels/cuda/attention_bf16.h"
 #include "kernels/cuda/attention_tiles.cuh"
 #include "kernels/cuda/ops.h"
 
@@ -99,18 +100,12 @@ __global__ void __launch_bounds__(2 * kRows) attention_forward(Forward op) {
 }  // namespace
 
 void execute(Context& context, const AttentionForward& op) {
-  const std::int64_t head_dim = op.qkv.shape[2] / 3 / op.heads;
-  const AttentionSizes sizes{op.qkv.shape[0], static_cast<int>(op.qkv.shape[1]), static_cast<int>(op.heads),
-                             static_cast<int>(head_dim),
-                             all_in_fours(head_dim, op.qkv.as<float>(), op.y.as<float>())};
-  const Forward forward{op.y.as<float>(),
-                        op.lse.as<float>(),
-                        op.qkv.as<float>(),
-                        sizes,
-                        static_cast<float>(1 / std::sqrt(static_cast<double>(head_dim))),
-                        DropoutMask(op.dropout)};
+  if (op.qkv.dtype == DType::bf16) return attention_bf16(context, op);
+  const AttentionSizes sizes = attention_sizes(op.qkv.shape, op.heads, op.qkv.as<float>(), op.y.as<float>());
+  const Forward forward{op.y.as<float>(),   op.lse.as<float>(),     op.qkv.as<float>(), sizes,
+                        score_scale(sizes), DropoutMask(op.dropout)};
   const std::int64_t tiles = (sizes.tokens + kRows - 1) / kRows;
-  with_head_dim(AttentionForward::kName, sizes.head_dim, [&](auto dim) {
+  with_head_dim<32, 64, 96, 128>(AttentionForward::kName, sizes.head_dim, [&](auto dim) {
     constexpr int kDim = decltype(dim)::value;
     constexpr std::size_t kFloats =
         (kRows + 2 * kTile) * AttentionTile<kDim, kRows>::kStride + kRows * kScoreStride;

@@ -9,66 +9,14 @@
 
 #include <cuda_launch.h>
 
-#include "kernels/attention.h"
-#include "kernels/cuda/context.h"
-#include "kernels/cuda/dropout_mask.cuh"
+#include "kernels/cuda/attention_heads.cuh"
 #include "kernels/cuda/reduce.cuh"
 #include "kernels/cuda/vector.cuh"
-#include "kernels/error.h"
 
 namespace vitrail::cuda {
 
 inline constexpr int kTile = 32;                // rows of a tile that comes and goes
 inline constexpr int kScoreStride = kTile + 4;  // of scores in shared memory
-inline constexpr int kLargestHeadDim = 128;
-
-struct AttentionSizes {
-  std::int64_t batch;
-  int tokens, heads, head_dim;
-  bool fours;  // all rows can be read in packs of four
-
-  __host__ __device__ std::int64_t dim() const { return std::int64_t{heads} * head_dim; }
-  std::int64_t pairs() const { return batch * heads; }
-};
-
-// Which block of threads this is: a pair of sample and head, and Rows of its tokens.
-template <int Rows>
-struct BlockPlace {
-  std::int64_t sample;
-  int head, first;
-
-  __device__ explicit BlockPlace(const AttentionSizes& sizes) {
-    const unsigned tiles = static_cast<unsigned>(sizes.tokens + Rows - 1) / Rows;
-    const unsigned pair = blockIdx.x / tiles;
-    sample = pair / static_cast<unsigned>(sizes.heads);
-    head = static_cast<int>(pair % static_cast<unsigned>(sizes.heads));
-    first = static_cast<int>(blockIdx.x % tiles) * Rows;
-  }
-  // Of a row of lse or delta, (batch, heads, tokens).
-  __device__ std::int64_t statistics(const AttentionSizes& sizes) const {
-    return (sample * sizes.heads + head) * sizes.tokens;
-  }
-};
-
-// Rows of one head inside a larger tensor.
-template <class T>
-struct HeadRows {
-  T* data;
-  std::int64_t stride;
-};
-
-// part: 0 query, 1 key, 2 value
-template <class T>
-__device__ HeadRows<T> head_of_qkv(T* qkv, const AttentionSizes& sizes, std::int64_t sample, int head,
-                                   int part) {
-  return {qkv + (sample * sizes.tokens * 3 + part) * sizes.dim() + head * sizes.head_dim, 3 * sizes.dim()};
-}
-
-// Of y and dy, (batch, tokens, heads · head_dim).
-template <class T>
-__device__ HeadRows<T> head_of_output(T* y, const AttentionSizes& sizes, std::int64_t sample, int head) {
-  return {y + sample * sizes.tokens * sizes.dim() + head * sizes.head_dim, sizes.dim()};
-}
 
 // D: the head's size, rounded up to a multiple of 32; what lies beyond it is zero.
 template <int D, int Rows>
@@ -85,7 +33,7 @@ struct AttentionTile {
       Pack<float, 4> pack{};
       if (first + row < sizes.tokens) {
         const float* place = from.data + (first + row) * from.stride + column;
-        if (sizes.fours) {
+        if (sizes.aligned) {
           if (column < sizes.head_dim) pack = load<4>(place);
         } else {
           for (int i = 0; i < 4; ++i)
@@ -168,7 +116,7 @@ struct AttentionTile {
       for (int x = 0; x < 4; ++x)
         pack.of[x] *= factor;
       float* place = to.data + token * to.stride + column;
-      if (sizes.fours) {
+      if (sizes.aligned) {
         if (column < sizes.head_dim) store(place, pack);
       } else {
         for (int x = 0; x < 4; ++x)
@@ -177,24 +125,5 @@ struct AttentionTile {
     }
   }
 };
-
-// One Philox number of four is used, because a thread's columns are not neighbours: dropout of attention
-// costs about 60 integer instructions for each score.
-__device__ inline float mask_of_score(const DropoutMask& dropout, const AttentionSizes& sizes,
-                                      std::int64_t sample, int head, int query, int key) {
-  if (!dropout.on()) return 1.0f;
-  return dropout.at<1>(sample, (std::int64_t{head} * sizes.tokens + query) * sizes.tokens + key).of[0];
-}
-
-// Calls body with the head's size, rounded up, as a type. Throws Error for heads above kLargestHeadDim.
-template <class Body>
-void with_head_dim(const char* op, int head_dim, const Body& body) {
-  if (head_dim <= 32) return body(std::integral_constant<int, 32>{});
-  if (head_dim <= 64) return body(std::integral_constant<int, 64>{});
-  if (head_dim <= 96) return body(std::integral_constant<int, 96>{});
-  if (head_dim <= kLargestHeadDim) return body(std::integral_constant<int, 128>{});
-  throw Error(std::string(op) + ": heads of " + std::to_string(head_dim) +
-              " numbers; the cuda backend has up to " + std::to_string(kLargestHeadDim));
-}
 
 }  // namespace vitrail::cuda

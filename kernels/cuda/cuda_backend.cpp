@@ -1,7 +1,6 @@
 #include "kernels/cuda_backend.h"
 
 #include <string>
-#include <type_traits>
 
 #include "kernels/cuda/ops.h"
 #include "kernels/error.h"
@@ -94,11 +93,9 @@ class CudaBackend final : public Backend {
 
   template <class Op>
   void dispatch(const Op& op) {
-    constexpr bool kAttention = std::is_same_v<Op, AttentionForward> || std::is_same_v<Op, AttentionBackward>;
-    const DType dtype = dtype_of(op);
-    if (dtype == DType::f64 || (kAttention && dtype != DType::f32)) {
-      throw Error(std::string(Op::kName) + ": the cuda backend computes in f32" +
-                  (kAttention ? "; " : " and bf16; ") + name_of(dtype) + " is not among its dtypes");
+    if (dtype_of(op) == DType::f64) {
+      throw Error(std::string(Op::kName) +
+                  ": the cuda backend computes in f32 and bf16; f64 is not among its dtypes");
     }
     if constexpr (requires { op.quantized; }) {
       if (op.quantized.scale) refuse_int8();

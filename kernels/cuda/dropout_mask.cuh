@@ -22,6 +22,7 @@ class DropoutMask {
         on_(dropout.rate > 0) {}
 
   __host__ __device__ bool on() const { return on_; }
+  __device__ float kept() const { return kept_; }  // the multiplier that is not 0
 
   // Elements [element, element + Width) of a sample, which counts from 0 in this micro-batch; `element` is a
   // multiple of Width.

@@ -13,8 +13,9 @@ struct Sizes {
   std::int64_t dim() const { return heads * head_dim; }
 };
 
-const Sizes kSizes[] = {{2, 1, 3, 64},   {2, 31, 2, 16},  {1, 33, 3, 21},
-                        {1, 257, 1, 32}, {2, 197, 2, 64}, {1, 64, 1, 128}};
+const Sizes kSizes[] = {{2, 1, 3, 64},   {2, 31, 2, 16},  {1, 33, 3, 21},  {1, 257, 1, 32},
+                        {2, 197, 2, 64}, {2, 33, 2, 48},  {1, 65, 2, 80},  {1, 31, 3, 88},
+                        {1, 197, 1, 96}, {1, 64, 1, 128}, {1, 257, 1, 128}};
 
 Dropout dropout(double rate) {
   return {.rate = rate,
@@ -93,6 +94,17 @@ void check_gradients_of_parts(const Sizes& s, const Values& found, const Values&
 void check_backward(const Sizes& s, double rate) {
   OpRun exact(*cpu_backend(), DType::f64, {}, true);
   backward(s, rate)(exact);
+  if (Backend* cuda = cuda_backend()) {
+    shuffle_cuda(1);
+    const Values first = results_on(*cuda, DType::bf16, backward(s, rate), {});
+    check_close("y", first.at("y"), exact.results().at("y"),
+                kF32Tolerance + (1 + 1 / (1 - rate)) * kBf16Roundoff);
+    check_close("lse", first.at("lse"), exact.results().at("lse"), kF32Tolerance);
+    check_gradients_of_parts(s, first, exact.results());
+    shuffle_cuda(2);
+    CHECK(results_on(*cuda, DType::bf16, backward(s, rate), {}) == first);
+    return;
+  }
   for (const std::string isa : {"avx2", "avx512", "generic"}) {
     CAPTURE(isa);
     Values first;

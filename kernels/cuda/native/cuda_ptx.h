@@ -10,7 +10,7 @@ namespace vitrail::cuda {
 
 // A, 16 × 16 in bf16: of[0] has row g, columns 2t and 2t + 1; of[1] row g + 8; of[2] and of[3] the same rows,
 // columns 2t + 8 and 2t + 9. The lower column lies in the lower half of the word.
-struct FragmentA {
+struct alignas(16) FragmentA {
   unsigned of[4];
 };
 // B, 16 × 8 in bf16: of[0] has rows 2t and 2t + 1 of column g, of[1] rows 2t + 8 and 2t + 9.

@@ -8,7 +8,7 @@
 
 namespace vitrail::cuda {
 
-struct FragmentA {
+struct alignas(16) FragmentA {
   unsigned of[4];
 };
 struct FragmentB {
