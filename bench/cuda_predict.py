@@ -33,7 +33,11 @@ def ops_of(batch, c, fused=False):
     fused: GELU in the products, the rounding of the residual's gradient in the kernel that writes it."""
     rows, patch_rows, pairs = batch * TOKENS, batch * PATCHES, batch * HEADS
     x, hidden = rows * DIM, rows * MLP  # numbers in a tensor
-    row_tiles = math.ceil(TOKENS / 64) * 64 * math.ceil(TOKENS / 32) * 32
+    if c == 2:  # a warp has 32 queries (16 keys in the pass for dk and dv), and takes 16 of the others at a time
+        whole = math.ceil(TOKENS / 16) * 16
+        by_query, by_key = math.ceil(TOKENS / 32) * 32 * whole, whole * whole
+    else:
+        by_query = by_key = math.ceil(TOKENS / 64) * 64 * math.ceil(TOKENS / 32) * 32
     ops = []
 
     def add(name, kind, times, flops, size, launches):
@@ -63,8 +67,9 @@ def ops_of(batch, c, fused=False):
         add("residual's gradient rounded", "none", 2 * DEPTH, 0, (c if fused else 4 + c) * x, 0 if fused else 1)
     add("GELU", "none", DEPTH, 0, (1 if fused else 2) * c * hidden, 0 if fused else 1)
     add("GELU's gradient", "none", DEPTH, 0, (1 if fused else 3) * c * hidden, 0 if fused else 1)
-    add("attention", "attention", DEPTH, 4 * pairs * row_tiles * HEAD_DIM, 4 * c * x, 1)
-    add("attention's gradient", "attention", DEPTH, 14 * pairs * row_tiles * HEAD_DIM, 13 * c * x, 3)
+    add("attention", "attention", DEPTH, 4 * pairs * by_query * HEAD_DIM, 4 * c * x, 1)
+    add("attention's gradient", "attention", DEPTH, pairs * (6 * by_query + 8 * by_key) * HEAD_DIM,
+        12 * c * x + 16 * pairs * math.ceil(TOKENS / 64) * 64 if c == 2 else 13 * c * x, 2 if c == 2 else 3)
     add("head, loss", "products", 1, 6 * batch * DIM * CLASSES, 12 * DIM * CLASSES, 8)
     add("norm, AdamW, zeros", "none", 1, 0, (4 + 4 + 28 + (2 if c == 2 else 0)) * PARAMETERS, 5)
     return ops
