@@ -141,12 +141,24 @@ struct QueryStage {
   Statistics statistics[kMmaTile];
 };
 
-// For the widest heads dk, dv and keys leave no registers for the values.
+// For wide heads dk and dv leave too few registers.
 template <int D>
-constexpr bool kParksValues = D > 96;
+constexpr bool kParks = D > 80;
 
 template <int D>
-constexpr std::size_t kKeyValueBytes = 2 * sizeof(QueryStage<D>) + (kParksValues<D> ? Parked<D>::kBytes : 0);
+constexpr std::size_t kKeyValueBytes = 2 * sizeof(QueryStage<D>) +
+                                       (kParks<D> ? 2 * Parked<D>::kFragments * sizeof(FragmentA) : 0);
+
+template <int D>
+__device__ __forceinline__ auto keys_of_warp(FragmentA* parking, const HeadRows<const Bf16>& from, int first,
+                                             const AttentionSizes& sizes) {
+  const Resident<1, D> rows(from, first, sizes);
+  if constexpr (kParks<D>) {
+    return Parked<D>(parking, rows);
+  } else {
+    return rows;
+  }
+}
 
 template <int D>
 __global__ void __launch_bounds__(kMmaThreads, 2) attention_backward_key_value_mma(Backward op) {
@@ -168,15 +180,9 @@ __global__ void __launch_bounds__(kMmaThreads, 2) attention_backward_key_value_m
     commit_copies();
   };
   fetch(0);
-  const Resident<1, D> key(part(1), key_row, op.sizes);
-  const Resident<1, D> values(part(2), key_row, op.sizes);
-  const auto value = [&] {
-    if constexpr (kParksValues<D>) {
-      return Parked<D>(reinterpret_cast<FragmentA*>(stages + 2), values);
-    } else {
-      return values;
-    }
-  }();
+  FragmentA* const parking = reinterpret_cast<FragmentA*>(stages + 2);
+  const auto key = keys_of_warp<D>(parking, part(1), key_row, op.sizes);
+  const auto value = keys_of_warp<D>(parking + Parked<D>::kFragments, part(2), key_row, op.sizes);
   FragmentC dk[1][D / 8] = {}, dv[1][D / 8] = {};
   for (int first = 0; first < op.sizes.tokens; first += kMmaTile) {
     wait_for_copies<0>();

@@ -84,19 +84,22 @@ struct Resident {
   }
 };
 
-// Fragments for which no registers are left: each lane's own, in shared memory.
+// The same where the registers do not suffice: all but the last two fragments lie in shared memory, each
+// lane's own.
 template <int D>
 struct Parked {
-  static constexpr std::size_t kBytes = D / 16 * kMmaThreads * sizeof(FragmentA);
+  static constexpr int kSteps = D / 16 - 2, kFragments = kSteps * kMmaThreads;
   FragmentA* memory;
+  FragmentA last[2];
 
-  __device__ Parked(FragmentA* to, const Resident<1, D>& from) : memory(to + threadIdx.x) {
+  __device__ Parked(FragmentA* to, const Resident<1, D>& from)
+      : memory(to + threadIdx.x), last{from.at(0, kSteps), from.at(0, kSteps + 1)} {
 #pragma unroll
-    for (int step = 0; step < D / 16; ++step)
+    for (int step = 0; step < kSteps; ++step)
       memory[step * kMmaThreads] = from.at(0, step);
   }
   __device__ FragmentA at(int, int step) const {
-    return memory[step * kMmaThreads];
+    return step < kSteps ? memory[step * kMmaThreads] : last[step - kSteps];
   }
 };
 
