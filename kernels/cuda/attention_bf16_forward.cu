@@ -66,9 +66,14 @@ __device__ __forceinline__ void drop(FragmentC (&weights)[kGroups][M][2], int m,
       weights[i / 2][m][i % 2].of[x] *= (keeps >> (4 * i + x) & 1) != 0 ? kept : 0;
 }
 
-template <int D>
+// Drawing masks takes the registers of the second sixteen rows.
+constexpr int row_tiles(int dim, bool dropped) {
+  return dropped ? 1 : row_tiles(dim);
+}
+
+template <int D, bool Dropped>
 __global__ void __launch_bounds__(kMmaThreads, 2) attention_forward_mma(Forward op) {
-  constexpr int M = row_tiles(D);
+  constexpr int M = row_tiles(D, Dropped);
   using Tile = MmaTile<D>;
   Bf16* const stages = dynamic_shared<Bf16>();
   const BlockPlace<kMmaWarps * 16 * M> place(op.sizes);
@@ -111,7 +116,7 @@ __global__ void __launch_bounds__(kMmaThreads, 2) attention_forward_mma(Forward 
           sum.of[half * 2 + 1] *= earlier;
         }
       }
-    if (op.dropout.on()) {
+    if constexpr (Dropped) {
 #pragma unroll
       for (int m = 0; m < M; ++m)
         drop(scores, m,
@@ -143,6 +148,19 @@ __global__ void __launch_bounds__(kMmaThreads, 2) attention_forward_mma(Forward 
     }
 }
 
+template <int D, bool Dropped>
+void run(Context& context, const Forward& forward) {
+  constexpr int kRows = kMmaWarps * 16 * row_tiles(D, Dropped);
+  constexpr std::size_t kBytes = 2 * 2 * MmaTile<D>::kNumbers * sizeof(Bf16);
+  static_assert(kBytes <= kLargestShared);
+  const std::int64_t tiles = (forward.sizes.tokens + kRows - 1) / kRows;
+  launch<attention_forward_mma<D, Dropped>>({.grid = static_cast<unsigned>(tiles * forward.sizes.pairs()),
+                                             .block = kMmaThreads,
+                                             .shared_bytes = kBytes,
+                                             .stream = context.stream()},
+                                            forward);
+}
+
 }  // namespace
 
 void attention_bf16(Context& context, const AttentionForward& op) {
@@ -150,15 +168,8 @@ void attention_bf16(Context& context, const AttentionForward& op) {
   const Forward forward{op.y.as<Bf16>(), op.lse.as<float>(), op.qkv.as<Bf16>(),
                         sizes,           score_scale(sizes), DropoutMask(op.dropout)};
   with_head_dim<32, 64, 80, 96, 128>(AttentionForward::kName, sizes.head_dim, [&](auto dim) {
-    constexpr int kDim = decltype(dim)::value, kRows = kMmaWarps * 16 * row_tiles(kDim);
-    constexpr std::size_t kBytes = 2 * 2 * MmaTile<kDim>::kNumbers * sizeof(Bf16);
-    static_assert(kBytes <= kLargestShared);
-    const std::int64_t tiles = (sizes.tokens + kRows - 1) / kRows;
-    launch<attention_forward_mma<kDim>>({.grid = static_cast<unsigned>(tiles * sizes.pairs()),
-                                         .block = kMmaThreads,
-                                         .shared_bytes = kBytes,
-                                         .stream = context.stream()},
-                                        forward);
+    constexpr int kDim = decltype(dim)::value;
+    forward.dropout.on() ? run<kDim, true>(context, forward) : run<kDim, false>(context, forward);
   });
 }
 
