@@ -67,13 +67,13 @@ __device__ __forceinline__ void drop(FragmentC (&weights)[kGroups][M][2], int m,
 }
 
 // Drawing masks takes the registers of the second sixteen rows.
-constexpr int row_tiles(int dim, bool dropped) {
+constexpr int row_tiles_with(int dim, bool dropped) {
   return dropped ? 1 : row_tiles(dim);
 }
 
 template <int D, bool Dropped>
 __global__ void __launch_bounds__(kMmaThreads, 2) attention_forward_mma(Forward op) {
-  constexpr int M = row_tiles(D, Dropped);
+  constexpr int M = row_tiles_with(D, Dropped);
   using Tile = MmaTile<D>;
   Bf16* const stages = dynamic_shared<Bf16>();
   const BlockPlace<kMmaWarps * 16 * M> place(op.sizes);
@@ -150,7 +150,7 @@ __global__ void __launch_bounds__(kMmaThreads, 2) attention_forward_mma(Forward 
 
 template <int D, bool Dropped>
 void run(Context& context, const Forward& forward) {
-  constexpr int kRows = kMmaWarps * 16 * row_tiles(D, Dropped);
+  constexpr int kRows = kMmaWarps * 16 * row_tiles_with(D, Dropped);
   constexpr std::size_t kBytes = 2 * 2 * MmaTile<D>::kNumbers * sizeof(Bf16);
   static_assert(kBytes <= kLargestShared);
   const std::int64_t tiles = (forward.sizes.tokens + kRows - 1) / kRows;

@@ -38,8 +38,8 @@ Scenario forward(const Sizes& s, double rate) {
 TEST_CASE("attention: bf16 forward") {
   for (const Sizes& s : kSizes) {
     CAPTURE(s.tokens);
-    check_cpu_bf16(forward(s, 0), {}, 1);
-    check_cpu_bf16(forward(s, 0.25), {}, 1 / 0.75);
+    check_bf16(forward(s, 0), {}, 1);
+    check_bf16(forward(s, 0.25), {}, 1 / 0.75);
   }
 }
 
@@ -97,9 +97,6 @@ void check_backward(const Sizes& s, double rate) {
   if (Backend* cuda = cuda_backend()) {
     shuffle_cuda(1);
     const Values first = results_on(*cuda, DType::bf16, backward(s, rate), {});
-    check_close("y", first.at("y"), exact.results().at("y"),
-                kF32Tolerance + (1 + 1 / (1 - rate)) * kBf16Roundoff);
-    check_close("lse", first.at("lse"), exact.results().at("lse"), kF32Tolerance);
     check_gradients_of_parts(s, first, exact.results());
     shuffle_cuda(2);
     CHECK(results_on(*cuda, DType::bf16, backward(s, rate), {}) == first);
