@@ -60,7 +60,7 @@ say "" "Peaks that ratios are of: f32 ${peaks[0]} TF/s, ${peaks[1]} GB/s, bf16 $
 step "Build"
 targets=(vitrail kernels_tests cuda_tests cuda_kernels)
 if ((emulated)); then
-  check configure cmake --preset cuda-emulated -DVITRAIL_BENCH=ON
+  check configure cmake --preset release -B $build -DVITRAIL_CUDA=EMULATED
   targets+=(cuda_emulation_tests cuda_faults_tests)
 else
   check configure cmake -S . -B $build -G Ninja -DCMAKE_BUILD_TYPE=Release -DVITRAIL_CUDA=ON \

@@ -34,13 +34,6 @@ TEST_CASE("make_backend: what cannot be had is refused, naming the choices") {
   check_mentions(refusal("cpu", {.isa = "mmx"}), {"isa", "mmx"});
 }
 
-#if VITRAIL_TEST_CUDA == 0
-TEST_CASE("make_backend: without CUDA any device is the CPU") {
-  CHECK(make_backend("auto")->info().device == "cpu");
-  check_mentions(refusal("cuda:1", {}), {"no CUDA", "VITRAIL_CUDA"});
-}
-#endif
-
 TEST_CASE("make_backend: info says what was chosen") {
   const BackendInfo info = cpu_backend({.threads = 3, .gemm = "eigen"})->info();
   CHECK(info.device == "cpu");

@@ -60,7 +60,7 @@ using Scenario = std::function<void(OpRun&)>;
 // A CPU backend, made once for each set of options. Null where this build or machine has no such thing.
 Backend* cpu_backend(const BackendOptions& options = {.threads = 2});
 
-// Of builds with VITRAIL_CUDA; null in others.
+// Null where the program has no such device.
 Backend* cuda_backend();
 
 // Under emulation the order of threads and blocks and of late copies follows from the seed; else nothing.
@@ -80,7 +80,7 @@ void check_gradients(const Scenario& scenario, const std::vector<std::string>& i
                      const Values& given = {});
 
 // f32 against f64; the same bits for 1, 2, 3 and 7 threads with every matrix product; AVX2 against AVX-512.
-// In a build with a cuda device: that device instead.
+// In a build with a cuda device that one too.
 void check_backends(const Scenario& scenario, const Values& given = {});
 
 // bf16 against f64 on the same operands: f32 results as closely as f32 ones, bf16 results with one rounding
