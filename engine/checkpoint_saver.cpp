@@ -50,7 +50,7 @@ class Timer {
 
 }  // namespace
 
-CheckpointSaver::CheckpointSaver(const Backend& backend, SaveMode mode, const CheckpointTensors& tensors,
+CheckpointSaver::CheckpointSaver(Backend& backend, SaveMode mode, const CheckpointTensors& tensors,
                                  bool mid_step, ContainerWriter writer)
     : backend_(backend),
       mode_(mode),
@@ -69,6 +69,7 @@ CheckpointSaver::~CheckpointSaver() {
 }
 
 void CheckpointSaver::FreeArena::operator()(std::byte* data) const {
+  backend->page_unlock(data);
   ::operator delete(data, kArenaAlignment);
 }
 
@@ -86,15 +87,17 @@ void CheckpointSaver::allocate(const CheckpointTensors& tensors, bool mid_step) 
     for (const ParamTensor& tensor : set.params->tensors())
       arena_bytes_ += on_pages(bytes_of(tensor));
   }
-  arena_.reset(static_cast<std::byte*>(::operator new(arena_bytes_, kArenaAlignment)));
+  arena_ = {static_cast<std::byte*>(::operator new(arena_bytes_, kArenaAlignment)), FreeArena{&backend_}};
   (void)::madvise(arena_.get(), arena_bytes_, MADV_HUGEPAGE);  // a hint; small pages do as well
   std::memset(arena_.get(), 0, arena_bytes_);
+  backend_.page_lock(arena_.get(), arena_bytes_);
 }
 
 void CheckpointSaver::begin(Request request) {
   assert(!busy());
   const Timer timer(seconds_blocked_);
   begun_at_ = Clock::now();
+  gradients_copied_ = arena_ && request.gradients;
   ContainerContents file = contents(request);
   ended_ = false;
   if (mode_ == SaveMode::sync) {
@@ -115,7 +118,7 @@ void CheckpointSaver::begin(Request request) {
   begun_ = true;
 }
 
-// The records, and with an arena the copies they point to.
+// The records, and with an arena the copies they point to, which may still be on their way.
 ContainerContents CheckpointSaver::contents(Request& request) {
   ContainerContents file{
       .kind = format::FileKind::checkpoint, .root = std::move(request.root), .tensors = {}};
@@ -126,7 +129,7 @@ ContainerContents CheckpointSaver::contents(Request& request) {
       const std::byte* data = backend_.host_bytes(tensor.view);
       if (arena_) {
         assert(used + bytes <= arena_bytes_);
-        backend_.download(arena_.get() + used, tensor.view, bytes);
+        backend_.begin_download(arena_.get() + used, tensor.view, bytes);
         data = arena_.get() + used;
         used += on_pages(bytes);
       }
@@ -163,6 +166,7 @@ SaveOutcome CheckpointSaver::write(const Request& request, const ContainerConten
   format::WriteOptions options;
   if (gated) options.on_consumed = [this](const TensorRecord& record) { release(record); };
   try {
+    if (arena_) backend_.await_downloads();
     outcome.result = writer_(request.path, file, options);
   } catch (...) {
     outcome.error = std::current_exception();
@@ -171,6 +175,11 @@ SaveOutcome CheckpointSaver::write(const Request& request, const ContainerConten
   outcome.seconds = seconds_since(begun_at_);
   if (!outcome.error && request.then) request.then();
   return outcome;
+}
+
+void CheckpointSaver::await_gradients() {
+  gate_.await_gradients();
+  if (std::exchange(gradients_copied_, false)) backend_.fence_downloads();
 }
 
 std::optional<SaveOutcome> CheckpointSaver::poll() {

@@ -31,7 +31,7 @@ class CheckpointSaver {
  public:
   // Takes the memory that staging needs, and touches it. `tensors` must outlive the saver; `mid_step`: a save
   // may come in the middle of a step, and then has gradients too. `writer` empty: format::write_container.
-  CheckpointSaver(const Backend& backend, SaveMode mode, const CheckpointTensors& tensors, bool mid_step,
+  CheckpointSaver(Backend& backend, SaveMode mode, const CheckpointTensors& tensors, bool mid_step,
                   ContainerWriter writer = {});
   ~CheckpointSaver();  // waits for the save under way
   CheckpointSaver(const CheckpointSaver&) = delete;
@@ -52,8 +52,10 @@ class CheckpointSaver {
   // What staging needs for `sets` sets of parameters.
   static std::size_t arena_bytes_for(const VitConfig& config, DType dtype, int sets);
 
-  // Asked before a parameter, or the gradients, are changed.
+  // Asked before a parameter is changed; what reads on the device is fenced off (Backend::fence_downloads).
   UpdateGate& gate() { return gate_; }
+  // Before the gradients are changed.
+  void await_gradients();
 
   std::size_t arena_bytes() const { return arena_bytes_; }
   // For which training stood still: copies, waits for the gate and in wait(), and whole saves that are sync.
@@ -61,6 +63,7 @@ class CheckpointSaver {
 
  private:
   struct FreeArena {
+    Backend* backend;
     void operator()(std::byte* data) const;
   };
   void allocate(const CheckpointTensors& tensors, bool mid_step);
@@ -69,13 +72,14 @@ class CheckpointSaver {
   void release(const format::TensorRecord& record);
   SaveOutcome write(const Request& request, const format::ContainerContents& file);
 
-  const Backend& backend_;
+  Backend& backend_;
   SaveMode mode_;
   CheckpointTensors tensors_;
   ContainerWriter writer_;
   std::unique_ptr<std::byte, FreeArena> arena_;
   std::size_t arena_bytes_ = 0;
   UpdateGate gate_;
+  bool gradients_copied_ = false;                           // perhaps still: begin_download() on the device
   std::map<std::string, std::size_t, std::less<>> places_;  // of parameters in a set, by name
 
   bool begun_ = false;

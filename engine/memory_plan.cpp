@@ -28,7 +28,7 @@ std::size_t loader_bytes(const TrainConfig& config, bool evaluates) {
   return bytes;
 }
 
-MemoryPlan plan_memory(const TrainConfig& config, bool evaluates) {
+MemoryPlan plan_memory(const TrainConfig& config, bool evaluates, bool own_memory) {
   const DType wide = statistics_dtype(config.dtype);
   const std::size_t set = ParamSet::bytes_for(config.model, wide);
   const bool ema = config.ema.decay > 0, mid_step = config.accumulate > 1;
@@ -39,9 +39,10 @@ MemoryPlan plan_memory(const TrainConfig& config, bool evaluates) {
   plan.ema = ema ? set : 0;
   Activations activations(config.model, config.dtype, VitMode::training, config.memory.recompute);
   plan.activations = activations.bytes_for(micro_samples(config));
-  plan.data =
-      MicroBatch::bytes_for(config.model, wide, micro_samples(config)) + loader_bytes(config, evaluates);
-  if (config.save.mode == SaveMode::staged) {
+  plan.batch = MicroBatch::bytes_for(config.model, wide, micro_samples(config)) +
+               (own_memory ? MicroBatch::input_bytes(config.model, wide, micro_samples(config)) : 0);
+  plan.data = loader_bytes(config, evaluates);
+  if (config.save.mode == SaveMode::staged || own_memory) {
     plan.saving = CheckpointSaver::arena_bytes_for(config.model, wide, 3 + ema + mid_step);
   }
   return plan;

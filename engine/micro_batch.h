@@ -23,6 +23,12 @@ class MicroBatch {
     return counted.arena_.most();
   }
 
+  // Of images and targets.
+  static std::size_t input_bytes(const VitConfig& config, DType dtype, std::int64_t samples) {
+    const std::int64_t image = config.in_chans * config.img_size * config.img_size;
+    return static_cast<std::size_t>(samples * (image + config.num_classes)) * size_of(dtype);
+  }
+
   Out images;   // (samples, in_chans, img_size, img_size), normalised
   Out targets;  // (samples, num_classes): probabilities
   Out losses;   // (samples)

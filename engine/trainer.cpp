@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cmath>
+#include <utility>
 
 #include "engine/checkpoint.h"
 #include "engine/compute_weights.h"
@@ -60,6 +61,7 @@ struct Trainer::State {
   State(Backend& backend_in, const TrainConfig& config_in, const DataSource& data_in, int data_threads_in,
         ContainerWriter writer)
       : backend(backend_in),
+        own_memory(backend.info().own_memory),
         steps_per_epoch(checked_steps_per_epoch(config_in, data_in)),
         total_steps(planned_steps(config_in, steps_per_epoch)),
         config(resolved(config_in, total_steps)),
@@ -103,16 +105,20 @@ struct Trainer::State {
   }
 
   void seek_data() {
+    ahead = nullptr;
     loader.seek(progress.step / steps_per_epoch,
                 progress.step % steps_per_epoch * config.accumulate + progress.micro);
   }
-  void upload(const Batch& batch);
+  const Batch& next_batch();
+  void upload();
+  void look_ahead();
   void forward_backward();
   StepReport finish_step();
   EvalReport evaluate_now(const EvalProgress& watch);
   void require_finite(double value, const char* what) const;
 
   Backend& backend;
+  bool own_memory;  // BackendInfo's
   std::int64_t steps_per_epoch, total_steps;
   TrainConfig config;
   DataSource data;
@@ -128,10 +134,13 @@ struct Trainer::State {
   CheckpointSaver saver;                 // reads the tensors above
   std::optional<Classifier> classifier;  // in the memory of vit and micro
   std::vector<float> host_targets, host_losses;
+  const Batch* ahead = nullptr;  // whose images and targets are on their way to the device
   TrainProgress progress;
 };
 
-void Trainer::State::upload(const Batch& batch) {
+// The loader's next, with its targets.
+const Batch& Trainer::State::next_batch() {
+  const Batch& batch = loader.next();
   const std::size_t classes = static_cast<std::size_t>(config.model.num_classes);
   std::fill(host_targets.begin(), host_targets.end(), 0.0f);
   for (std::size_t i = 0; i < batch.labels.size(); ++i) {
@@ -142,24 +151,47 @@ void Trainer::State::upload(const Batch& batch) {
     }
     host_targets[i * classes + label] = 1;
   }
+  return batch;
+}
+
+void Trainer::State::upload() {
+  if (const Batch* batch = std::exchange(ahead, nullptr)) {
+    deliver_floats(backend, micro.images, batch->images);
+    return deliver_floats(backend, micro.targets, host_targets);
+  }
+  const Batch& batch = next_batch();
   upload_floats(backend, micro.images, batch.images);
   upload_floats(backend, micro.targets, host_targets);
 }
 
+// While the device computes, the next micro-batch comes to it; but for an epoch's last, after which the
+// loader may begin anew.
+void Trainer::State::look_ahead() {
+  const bool ends_epoch = progress.micro + 1 == config.accumulate &&
+                          ((progress.step + 1) % steps_per_epoch == 0 || progress.step + 1 == total_steps);
+  if (!own_memory || ends_epoch) return;
+  ahead = &next_batch();
+  prefetch_floats(backend, micro.images, ahead->images);
+  prefetch_floats(backend, micro.targets, host_targets);
+}
+
 void Trainer::State::forward_backward() {
   const Draws now = draws();
-  const In logits = vit.forward(computed.views(), micro.images, now);
-  backend.run(CrossEntropy{.losses = micro.losses,
-                           .dlogits = micro.dlogits,
-                           .logits = logits,
-                           .targets = micro.targets,
-                           .label_smoothing = config.label_smoothing,
-                           .scale = 1.0 / double(config.batch)});
+  backend.run_together([&] {
+    const In logits = vit.forward(computed.views(), micro.images, now);
+    backend.run(CrossEntropy{.losses = micro.losses,
+                             .dlogits = micro.dlogits,
+                             .logits = logits,
+                             .targets = micro.targets,
+                             .label_smoothing = config.label_smoothing,
+                             .scale = 1.0 / double(config.batch)});
+    vit.backward(computed.views(), grads.views(), micro.dlogits, now);
+  });
+  look_ahead();
   download_floats(backend, host_losses, micro.losses);
   for (float loss : host_losses)
     progress.step_loss += loss;
   require_finite(progress.step_loss, "loss");
-  vit.backward(computed.views(), grads.views(), micro.dlogits, now);
 }
 
 StepReport Trainer::State::finish_step() {
@@ -170,6 +202,7 @@ StepReport Trainer::State::finish_step() {
   report.grad_norm = optimizer.grad_norm(grads);
   require_finite(report.grad_norm, "gradient norm");
   report.step = progress.step + 1;
+  backend.fence_downloads();
   optimizer.step(weights, grads, ema.get(), report.step, report.lr, ema_decay_at(config.ema, progress.step),
                  &saver.gate(), computed.rounded());
   progress.step = report.step;
@@ -252,9 +285,9 @@ double Trainer::seconds_blocked() const {
 
 std::optional<StepReport> Trainer::advance() {
   State& s = *state_;
-  s.saver.gate().await_gradients();
+  s.saver.await_gradients();
   if (s.progress.micro == 0) s.backend.zero(s.grads.flat());
-  s.upload(s.loader.next());
+  s.upload();
   s.forward_backward();
   if (++s.progress.micro < s.config.accumulate) return std::nullopt;
   const StepReport report = s.finish_step();
@@ -328,7 +361,9 @@ MemoryPlan Trainer::memory() const {
   plan.moments = s.optimizer.first_moment().bytes() + s.optimizer.second_moment().bytes();
   plan.ema = s.ema ? s.ema->bytes() : 0;
   plan.activations = s.vit.bytes();
-  plan.data = s.micro.bytes() + loader_bytes(s.config, s.data.val != nullptr);
+  plan.batch = s.micro.bytes();
+  if (s.own_memory) plan.batch += MicroBatch::input_bytes(s.config.model, s.weights.dtype(), s.micro_samples);
+  plan.data = loader_bytes(s.config, s.data.val != nullptr);
   plan.saving = s.saver.arena_bytes();
   return plan;
 }

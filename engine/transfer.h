@@ -14,6 +14,14 @@ inline void upload_floats(Backend& backend, Out to, std::span<const float> from)
   backend.upload(to, wide.data(), wide.size() * sizeof(double));
 }
 
+// Of f32 alone: devices with memory of their own compute in nothing wider.
+inline void prefetch_floats(Backend& backend, Out to, std::span<const float> from) {
+  backend.prefetch(to, from.data(), from.size_bytes());
+}
+inline void deliver_floats(Backend& backend, Out to, std::span<const float> from) {
+  backend.deliver(to, from.data(), from.size_bytes());
+}
+
 inline void download_floats(const Backend& backend, std::span<float> to, In from) {
   if (from.dtype == DType::f32) return backend.download(to.data(), from, to.size_bytes());
   std::vector<double> wide(to.size());

@@ -32,16 +32,32 @@ Buffer::~Buffer() {
 }
 
 void Backend::set_profiling(bool on) {
+  take_marks();
+  timed_.clear();
   profiling_ = on;
   profile_.clear();
 }
 
-double Backend::now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+void Backend::mark() {
+  marks_.push_back(
+      std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count());
 }
 
-void Backend::record(const char* op, double seconds, const Work& work) {
-  std::string name = op;
+std::vector<double> Backend::take_marks() {
+  return std::exchange(marks_, {});
+}
+
+const std::map<std::string, OpTime>& Backend::profile() {
+  const std::vector<double> marks = take_marks();
+  for (std::size_t i = 0; i < timed_.size(); ++i)
+    record(timed_[i], marks[2 * i + 1] - marks[2 * i]);
+  timed_.clear();
+  return profile_;
+}
+
+void Backend::record(const Timed& timed, double seconds) {
+  const Work& work = timed.work;
+  std::string name = timed.op;
   if (work.products.count() > 0) {
     name += " " + std::to_string(work.products.rows) + "x" + std::to_string(work.products.in) + ">" +
             std::to_string(work.products.out);

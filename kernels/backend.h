@@ -3,9 +3,12 @@
 // that lacks an op does not compile. A backend owns its threads, handles and workspace; there are no globals.
 
 #include <cstddef>
+#include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "kernels/each_op.h"
 #include "kernels/work.h"
@@ -48,6 +51,7 @@ struct BackendInfo {
   std::string bf16 = {};   // who multiplies those of bf16
   bool fast_bf16 = false;  // by instructions made for it: faster than f32
   int threads = 1;
+  bool own_memory = false;  // not the host's
 };
 
 // Time spent in one kind of op since profiling began, and what it had to do in that time.
@@ -82,20 +86,42 @@ class Backend {
   virtual void download(void* to, In from, std::size_t bytes) const = 0;  // device to host
   // Where the host can read the view as it stands; null on a device with memory of its own.
   virtual const std::byte* host_bytes(In view) const = 0;
+  // Bytes of the device's own memory that nobody has taken; nothing where its memory is the host's.
+  virtual std::optional<std::uint64_t> free_memory() const { return std::nullopt; }
+
+  // Copies that go on beside ops, where the device has memory of its own; elsewhere they are made at once.
+  // prefetch() begins an upload, and deliver() ends it: ops run in between find `to` as it was. `from` stays
+  // as it is until then. One at a time for each tensor; a second prefetch() takes the place of the first.
+  virtual void prefetch(Out /*to*/, const void* /*from*/, std::size_t /*bytes*/) {}
+  virtual void deliver(Out to, const void* from, std::size_t bytes) { upload(to, from, bytes); }
+  // Copies `from` as the ops run so far leave it. `to`: page-locked; it is there after await_downloads(),
+  // which any thread may call. Ops run after fence_downloads() may change `from`.
+  virtual void begin_download(void* to, In from, std::size_t bytes) { download(to, from, bytes); }
+  virtual void fence_downloads() {}
+  virtual void await_downloads() const {}
+  // Host memory that copies are to go on from or to: locked in place until it is unlocked.
+  virtual void page_lock(std::byte* /*data*/, std::size_t /*bytes*/) {}
+  virtual void page_unlock(std::byte* /*data*/) noexcept {}
+
+  // Runs `ops`, which runs ops of this backend and nothing that waits. A device may record them first, in
+  // which case they may be called twice, and start them as one thing; the results are the same bits.
+  virtual void run_together(const std::function<void()>& ops) { ops(); }
 
   // Throws Error when the op's contract is broken or the device cannot compute in the op's dtype.
   template <class Op>
   void run(const Op& op) {
     op.check();
     if (!profiling_) return execute(op);
-    const double start = now();
+    mark();
     execute(op);
-    record(Op::kName, now() - start, work_of(op));
+    mark();
+    timed_.push_back({Op::kName, work_of(op)});
   }
 
   void set_profiling(bool on);  // forgets earlier times
-  // By the op's name; linear ops by their shape too: "linear_forward 6304x192>576" (rows x in > out).
-  const std::map<std::string, OpTime>& profile() const { return profile_; }
+  // By the op's name; linear ops by their shape too: "linear_forward 6304x192>576" (rows x in > out). Waits
+  // for the ops.
+  const std::map<std::string, OpTime>& profile();
 
   // Measured now, in about a fifth of a second.
   virtual DevicePeak measure_peak() { return {}; }
@@ -109,11 +135,24 @@ class Backend {
   VITRAIL_EACH_OP(VITRAIL_OP)
 #undef VITRAIL_OP
 
+  bool profiling() const {
+    return profiling_;
+  }
+  // Notes when everything run so far is done.
+  virtual void mark();
+  // Of all marks since the last call, in seconds from a beginning of their own.
+  virtual std::vector<double> take_marks();
+
  private:
-  static double now();
-  void record(const char* op, double seconds, const Work& work);
+  struct Timed {
+    const char* op;
+    Work work;
+  };
+  void record(const Timed& timed, double seconds);
 
   bool profiling_ = false;
+  std::vector<double> marks_;
+  std::vector<Timed> timed_;  // whose marks have not been taken
   std::map<std::string, OpTime> profile_;
 };
 

@@ -43,19 +43,36 @@ void show_run(Console& console, const Trainer& trainer) {
                                   name_of(config.dtype), extras));
 }
 
-void show_memory(Console& console, const MemoryPlan& plan, Recompute recompute) {
+// "weights 1 MB, gradients …"
+std::string parts_on_device(const MemoryPlan& plan, Recompute recompute) {
+  return fmt::format(
+      "weights {}, gradients {}, moments {}, {}activations {}{}, batch {}", bytes_text(plan.weights),
+      bytes_text(plan.gradients), bytes_text(plan.moments),
+      plan.ema > 0 ? "EMA " + bytes_text(plan.ema) + ", " : "", bytes_text(plan.activations),
+      recompute == Recompute::none ? "" : fmt::format(" with recompute={}", name_of(recompute)),
+      bytes_text(plan.batch));
+}
+
+std::string parts_on_host(const MemoryPlan& plan) {
+  return fmt::format("data {}{}", bytes_text(plan.data),
+                     plan.saving > 0 ? ", a copy for checkpoints " + bytes_text(plan.saving) : "");
+}
+
+// free_on_device: what is left of its own memory, where it has any.
+void show_memory(Console& console, const MemoryPlan& plan, Recompute recompute,
+                 std::optional<std::uint64_t> free_on_device) {
   const MemoryState memory = memory_state();
+  const std::string device = parts_on_device(plan, recompute), host = parts_on_host(plan);
+  const std::string free =
+      fmt::format("{} of {} still free", bytes_text(memory.available), bytes_text(memory.total));
+  if (!free_on_device) {
+    return console.row("Memory", fmt::format("{} planned before step 1 ({}, {})  {}",
+                                             bytes_text(plan.total()), device, host, free));
+  }
+  console.row("Memory", fmt::format("{} planned on the device ({})  {} still free there",
+                                    bytes_text(plan.on_device()), device, bytes_text(*free_on_device)));
   console.row(
-      "Memory",
-      fmt::format("{} planned before step 1 (weights {}, gradients {}, moments {}, {}activations {}{}, "
-                  "data {}{})  {} of {} still free",
-                  bytes_text(plan.total()), bytes_text(plan.weights), bytes_text(plan.gradients),
-                  bytes_text(plan.moments), plan.ema > 0 ? "EMA " + bytes_text(plan.ema) + ", " : "",
-                  bytes_text(plan.activations),
-                  recompute == Recompute::none ? "" : fmt::format(" with recompute={}", name_of(recompute)),
-                  bytes_text(plan.data),
-                  plan.saving > 0 ? ", a copy for checkpoints " + bytes_text(plan.saving) : "",
-                  bytes_text(memory.available), bytes_text(memory.total)));
+      "", fmt::format("{} on the host ({})  {}", bytes_text(plan.total() - plan.on_device()), host, free));
 }
 
 }  // namespace
@@ -87,10 +104,10 @@ void show_choices(Console& console, const std::vector<Choice>& choices) {
   }
 }
 
-void show_plan(Console& console, const Trainer& trainer) {
+void show_plan(Console& console, const Trainer& trainer, const Backend& device) {
   show_model(console, trainer);
   show_run(console, trainer);
-  show_memory(console, trainer.memory(), trainer.config().memory.recompute);
+  show_memory(console, trainer.memory(), trainer.config().memory.recompute, device.free_memory());
 }
 
 }  // namespace vitrail::app

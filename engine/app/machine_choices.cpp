@@ -22,34 +22,40 @@ struct Limit {
   std::string text;
 };
 
-Limit memory_limit(const TrainConfig& config, std::uint64_t available) {
+Limit memory_limit(const TrainConfig& config, const BackendInfo& device, std::uint64_t available) {
   if (config.memory.limit > 0) return {config.memory.limit, "memory.limit=" + size_text(config.memory.limit)};
   const std::uint64_t bytes = available / 5 * 4;
-  return {bytes, bytes_text(bytes) + ", four fifths of the free memory"};
+  return {bytes, bytes_text(bytes) + ", four fifths of the " + (device.own_memory ? "device's " : "") +
+                     "free memory"};
 }
 
-std::uint64_t planned(TrainConfig config, std::int64_t parts, bool evaluates) {
-  config.accumulate = parts;
-  return plan_memory(config, evaluates).total();
-}
+struct Needs {
+  bool evaluates, own_memory;
 
-[[noreturn]] void refuse(const TrainConfig& config, std::int64_t parts, std::uint64_t bytes,
+  std::uint64_t bytes(TrainConfig config, std::int64_t parts) const {
+    config.accumulate = parts;
+    const MemoryPlan plan = plan_memory(config, evaluates, own_memory);
+    return own_memory ? plan.on_device() : plan.total();
+  }
+};
+
+[[noreturn]] void refuse(const TrainConfig& config, std::int64_t parts, const Needs& needs,
                          const Limit& limit) {
   const bool can_cut = parts < config.batch, can_recompute = config.memory.recompute != Recompute::block;
-  throw ConfigError(
-      fmt::format("the training needs {} with {} of {} images, and its limit is {}; use {}{}a smaller model, "
-                  "or save.mode=barrier, "
-                  "which needs no copy for checkpoints",
-                  bytes_text(bytes), parts == 1 ? "batches" : "parts", config.batch / parts, limit.text,
-                  can_cut ? "accumulate=auto, " : "", can_recompute ? "memory.recompute=block, " : ""));
+  throw ConfigError(fmt::format(
+      "the training needs {} with {} of {} images{}, and its limit is {}; use {}{}a smaller model{}",
+      bytes_text(needs.bytes(config, parts)), parts == 1 ? "batches" : "parts", config.batch / parts,
+      needs.own_memory ? " on the device" : "", limit.text, can_cut ? "accumulate=auto, " : "",
+      can_recompute ? "memory.recompute=block, " : "",
+      needs.own_memory ? "" : ", or save.mode=barrier, which needs no copy for checkpoints"));
 }
 
 // The fewest parts of equal size that fit.
-std::int64_t fewest_parts(const TrainConfig& config, const Limit& limit, bool evaluates) {
+std::int64_t fewest_parts(const TrainConfig& config, const Limit& limit, const Needs& needs) {
   for (std::int64_t parts = 1; parts <= config.batch; ++parts) {
-    if (config.batch % parts == 0 && planned(config, parts, evaluates) <= limit.bytes) return parts;
+    if (config.batch % parts == 0 && needs.bytes(config, parts) <= limit.bytes) return parts;
   }
-  refuse(config, config.batch, planned(config, config.batch, evaluates), limit);
+  refuse(config, config.batch, needs, limit);
 }
 
 }  // namespace
@@ -68,16 +74,15 @@ std::vector<Choice> choose_for_machine(RunConfig& config, const DataSource& data
                            device.fast_bf16 ? "this device multiplies bf16 faster than f32"
                                             : "this device has no instructions for bf16"));
   }
-  const Limit limit = memory_limit(train, available);
-  const bool evaluates = data.val != nullptr;
+  const Limit limit = memory_limit(train, device, available);
+  const Needs needs{.evaluates = data.val != nullptr, .own_memory = device.own_memory};
   if (train.accumulate == 0) {
-    const std::int64_t parts = fewest_parts(train, limit, evaluates);
+    const std::int64_t parts = fewest_parts(train, limit, needs);
     choices.push_back(made(config, "accumulate", std::to_string(parts),
                            fmt::format("parts of {} images take {} of {}", train.batch / parts,
-                                       bytes_text(planned(train, parts, evaluates)), limit.text)));
+                                       bytes_text(needs.bytes(train, parts)), limit.text)));
   } else if (train.memory.limit > 0 && train.batch % train.accumulate == 0) {
-    const std::uint64_t bytes = planned(train, train.accumulate, evaluates);
-    if (bytes > limit.bytes) refuse(train, train.accumulate, bytes, limit);
+    if (needs.bytes(train, train.accumulate) > limit.bytes) refuse(train, train.accumulate, needs, limit);
   }
   return choices;
 }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <thread>
 
 #include "engine/app/exit_codes.h"
 
@@ -93,7 +94,14 @@ std::string arithmetic_difference(const nlohmann::ordered_json& before, const nl
 }
 
 int data_threads(const RunConfig& config, const BackendInfo& info) {
-  return config.data_threads > 0 ? static_cast<int>(config.data_threads) : info.threads;
+  if (config.data_threads > 0) return static_cast<int>(config.data_threads);
+  // The host has nothing else to do where ops run on a device of their own.
+  return info.own_memory ? std::max(1, static_cast<int>(std::thread::hardware_concurrency())) : info.threads;
+}
+
+std::uint64_t memory_available(const Backend& device) {
+  const std::optional<std::uint64_t> own = device.free_memory();
+  return own ? *own : memory_state().available;
 }
 
 MemoryState memory_state() {

@@ -34,4 +34,7 @@ struct MemoryState {
 };
 MemoryState memory_state();
 
+// Bytes that are free: of the device's own memory where it has any, else of the host's.
+std::uint64_t memory_available(const Backend& device);
+
 }  // namespace vitrail::app

@@ -193,7 +193,7 @@ ExitCode go_on(Console& console, RunFolder& folder, const Resumption& resumption
   folder.rewind_metrics(trainer.step());
   folder.write_text("config.toml", to_toml(config));
   show_data(console, data, data_seconds);
-  show_plan(console, trainer);
+  show_plan(console, trainer, *backend);
   return TrainingLoop(console, folder, trainer, data, config, arithmetic).run();
 }
 

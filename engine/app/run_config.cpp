@@ -45,8 +45,10 @@ std::vector<RunKey> make_run_keys() {
                &RunConfig::device),
       threads_key("threads", "that compute; 0: one per core; results do not depend on it",
                   &RunConfig::threads),
-      threads_key("data_threads", "that prepare images; 0: as many as threads; results do not depend on it",
-                  &RunConfig::data_threads),
+      threads_key(
+          "data_threads",
+          "that prepare images; 0: as many as threads, with cuda one per core; results do not depend on it",
+          &RunConfig::data_threads),
       text_key("gemm", "auto | vitrail | onednn | eigen", "who multiplies matrices", &RunConfig::gemm),
       text_key("isa", "auto | avx2 | avx512", "vector instructions to use", &RunConfig::isa),
       {"pin", "true | false",

@@ -72,7 +72,7 @@ ExitCode train(Console& console, const std::vector<std::string>& arguments) {
   const std::unique_ptr<FileBeginning> file = open_beginning(config, *backend, console);
   console.announce("looking at the images");
   show_choices(console, file ? file->fit(config, data, console) : choose(config, data));
-  show_choices(console, choose_for_machine(config, data, backend->info(), memory_state().available));
+  show_choices(console, choose_for_machine(config, data, backend->info(), memory_available(*backend)));
   config.train.check();
   check_classes(config.train, data);
 
@@ -80,7 +80,7 @@ ExitCode train(Console& console, const std::vector<std::string>& arguments) {
   Trainer trainer(*backend, config.train, data, data_threads(config, backend->info()));
   if (file) file->hand_over(trainer, console);
   folder.write_text("config.toml", to_toml(config));
-  show_plan(console, trainer);
+  show_plan(console, trainer, *backend);
   return TrainingLoop(console, folder, trainer, data, config, arithmetic_json(backend->info())).run();
 }
 

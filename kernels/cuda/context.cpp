@@ -10,6 +10,13 @@ void require(cudaError_t status, const char* what) {
   throw Error(std::string("device cuda: ") + what + ": " + cudaGetErrorString(status));
 }
 
+void use_gpu(int gpu) {
+  thread_local int current = -1;
+  if (gpu == current) return;
+  require(cudaSetDevice(gpu), "choosing the GPU");
+  current = gpu;
+}
+
 Scratch::~Scratch() {
   cudaFree(data_);
 }
@@ -31,7 +38,7 @@ Context::Context(int device) {
   if (device >= count) {
     throw Error("device cuda: GPU number " + std::to_string(device) + " of " + std::to_string(count));
   }
-  require(cudaSetDevice(device), "choosing the GPU");
+  use_gpu(device);
   cudaDeviceProp properties;
   require(cudaGetDeviceProperties(&properties, device), "asking for the GPU's properties");
   constexpr int kLeastMajor = 8;  // sm_80: what the kernels are compiled for

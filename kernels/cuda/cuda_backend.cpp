@@ -2,7 +2,10 @@
 
 #include <string>
 
+#include "kernels/cuda/copies.h"
 #include "kernels/cuda/ops.h"
+#include "kernels/cuda/recorder.h"
+#include "kernels/cuda/timeline.h"
 #include "kernels/error.h"
 
 namespace vitrail::cuda {
@@ -51,41 +54,91 @@ class CudaBackend final : public Backend {
             .name = context_.device_name(),
             .isa = "CUDA",
             .gemm = "cuBLASLt",
-            .threads = 1};
+            .threads = 1,
+            .own_memory = true};
   }
 
   void zero(Out view) override {
-    require(cudaMemsetAsync(view.data, 0, bytes_of(view), context_.stream()), "zeroing a tensor");
+    require(cudaMemsetAsync(view.data, 0, bytes_of(view), stream()), "zeroing a tensor");
   }
   void copy(Out to, In from) override {
     require_bytes("copy", to, bytes_of(from));
-    require(cudaMemcpyAsync(to.data, from.data, bytes_of(from), cudaMemcpyDeviceToDevice, context_.stream()),
+    require(cudaMemcpyAsync(to.data, from.data, bytes_of(from), cudaMemcpyDeviceToDevice, stream()),
             "copying a tensor");
   }
   void upload(Out to, const void* from, std::size_t bytes) override {
     require_bytes("upload", to, bytes);
-    require(cudaMemcpyAsync(to.data, from, bytes, cudaMemcpyHostToDevice, context_.stream()),
-            "copying to the GPU");
-    require(cudaStreamSynchronize(context_.stream()), "copying to the GPU");
+    require(cudaMemcpyAsync(to.data, from, bytes, cudaMemcpyHostToDevice, stream()), "copying to the GPU");
+    require(cudaStreamSynchronize(stream()), "copying to the GPU");
   }
   void download(void* to, In from, std::size_t bytes) const override {
     require_bytes("download", from, bytes);
-    require(cudaMemcpyAsync(to, from.data, bytes, cudaMemcpyDeviceToHost, context_.stream()),
-            "copying from the GPU");
-    require(cudaStreamSynchronize(context_.stream()), "copying from the GPU");
+    require(cudaMemcpyAsync(to, from.data, bytes, cudaMemcpyDeviceToHost, stream()), "copying from the GPU");
+    require(cudaStreamSynchronize(stream()), "copying from the GPU");
   }
   const std::byte* host_bytes(In) const override { return nullptr; }
+  std::optional<std::uint64_t> free_memory() const override {
+    use_gpu(gpu_);
+    std::size_t free = 0, total = 0;
+    require(cudaMemGetInfo(&free, &total), "asking for the GPU's free memory");
+    return free;
+  }
+
+  void prefetch(Out to, const void* from, std::size_t bytes) override {
+    require_bytes("prefetch", to, bytes);
+    use_gpu(gpu_);
+    copies_.prefetch(to.data, from, bytes);
+  }
+  void deliver(Out to, const void*, std::size_t bytes) override {
+    require_bytes("deliver", to, bytes);
+    use_gpu(gpu_);
+    copies_.deliver(to.data);
+  }
+  void begin_download(void* to, In from, std::size_t bytes) override {
+    require_bytes("download", from, bytes);
+    use_gpu(gpu_);
+    copies_.begin_download(to, from.data, bytes);
+  }
+  void fence_downloads() override { copies_.fence_downloads(); }
+  void await_downloads() const override {
+    use_gpu(gpu_);
+    copies_.await_downloads();
+  }
+  void page_lock(std::byte* data, std::size_t bytes) override {
+    use_gpu(gpu_);
+    require(cudaHostRegister(data, bytes, cudaHostRegisterDefault), "pinning memory of the host");
+  }
+  void page_unlock(std::byte* data) noexcept override { cudaHostUnregister(data); }
+
+  void run_together(const std::function<void()>& ops) override {
+    use_gpu(gpu_);
+    if (profiling()) return ops();  // the times of each
+    recorder_.run(context_, ops);
+  }
 
  private:
+  // Every thread that comes by says first which GPU it means.
+  cudaStream_t stream() const {
+    use_gpu(gpu_);
+    return context_.stream();
+  }
+
+  void mark() override { timeline_.mark(stream()); }
+  std::vector<double> take_marks() override { return timeline_.take(); }
+
   std::byte* allocate(std::size_t bytes) override {
+    use_gpu(gpu_);
     void* data = nullptr;
     const std::string what = "allocating " + std::to_string(bytes) + " bytes";
     require(cudaMalloc(&data, bytes), what.c_str());
-    require(cudaMemsetAsync(data, 0, bytes, context_.stream()), "zeroing memory");
+    require(cudaMemsetAsync(data, 0, bytes, stream()), "zeroing memory");
     return static_cast<std::byte*>(data);
   }
   // cudaFree waits for the device first.
-  void deallocate(std::byte* data, std::size_t) noexcept override { cudaFree(data); }
+  void deallocate(std::byte* data, std::size_t bytes) noexcept override {
+    copies_.forget(data, bytes);
+    cudaFree(data);
+  }
 
   [[noreturn]] static void refuse_int8() {
     throw Error("int8: the cuda backend does not compute in it; use dtype f32, or device cpu");
@@ -106,6 +159,7 @@ class CudaBackend final : public Backend {
 
 #define VITRAIL_OP(Op)                  \
   void execute(const Op& op) override { \
+    use_gpu(gpu_);                      \
     dispatch(op);                       \
   }
   VITRAIL_EACH_OP(VITRAIL_OP)
@@ -113,6 +167,9 @@ class CudaBackend final : public Backend {
 
   const int gpu_;
   Context context_;
+  Copies copies_{context_.stream()};
+  Timeline timeline_;
+  Recorder recorder_;
 };
 
 }  // namespace

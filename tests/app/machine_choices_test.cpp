@@ -55,6 +55,20 @@ TEST_CASE("accumulate=auto takes the fewest parts that fit, and the batch stays"
   }
 }
 
+TEST_CASE("a device with memory of its own is filled by what lies there, not by the host's") {
+  BackendInfo device;
+  device.own_memory = true;
+  TrainConfig wanted = chosen({"batch=96"}, kPlenty).train;
+  wanted.accumulate = 3;
+  const MemoryPlan plan = plan_memory(wanted, some_data().val != nullptr, true);
+  CHECK(plan.on_device() < plan.total());
+  const std::string limit = "memory.limit=" + std::to_string(plan.on_device()) + "B";
+  CHECK(chosen({"batch=96", "accumulate=auto", limit}, 0, device).train.accumulate == 3);
+  CHECK(chosen({"batch=96", "accumulate=auto", limit}, 0).train.accumulate > 3);
+  CHECK_THROWS_WITH_AS(chosen({"batch=96", limit}, 0, device), doctest::Contains("on the device"),
+                       ConfigError);
+}
+
 TEST_CASE("batch=auto is the data's batch, cut to fit") {
   const RunConfig usual = chosen({}, kPlenty), cut = chosen({"batch=auto"}, needed(usual.train));
   CHECK(cut.train.batch == usual.train.batch);

@@ -167,6 +167,14 @@ void free_pinned(void* data) {
   ::operator delete (data, std::align_val_t{kPage});
 }
 
+void register_pinned(void* data, std::size_t bytes) {
+  memory().pinned[static_cast<const std::byte*>(data)] = bytes;
+}
+
+bool unregister_pinned(void* data) {
+  return memory().pinned.erase(static_cast<const std::byte*>(data)) == 1;
+}
+
 bool is_pinned(const void* data, std::size_t bytes) {
   const auto* address = static_cast<const std::byte*>(data);
   auto after = memory().pinned.upper_bound(address);

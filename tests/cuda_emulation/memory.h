@@ -17,6 +17,8 @@ std::size_t device_bytes_in_use();
 
 std::byte* allocate_pinned(std::size_t bytes);
 void free_pinned(void* data);
+void register_pinned(void* data, std::size_t bytes);  // memory of somebody else
+bool unregister_pinned(void* data);                   // false when it was not registered
 bool is_pinned(const void* data, std::size_t bytes);
 
 bool is_device(const void* data);                        // points into device memory

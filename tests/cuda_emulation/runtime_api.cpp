@@ -15,6 +15,9 @@ using namespace cuda_emulation;
 
 namespace {
 
+constexpr int kGpus = 2;  // that share their memory here
+thread_local int chosen_gpu = 0;
+
 bool reads_device(const void* from, cudaMemcpyKind kind) {
   if (kind == cudaMemcpyDefault) return is_device(from);
   return kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
@@ -52,6 +55,7 @@ struct Copy {
 
 cudaError_t cudaMalloc(void** data, std::size_t bytes) {
   const std::lock_guard guard(device_lock());
+  no_capture_here("cudaMalloc");
   *data = allocate_device(bytes);
   return *data == nullptr && bytes > 0 ? cudaErrorMemoryAllocation : cudaSuccess;
 }
@@ -59,6 +63,7 @@ cudaError_t cudaMalloc(void** data, std::size_t bytes) {
 cudaError_t cudaFree(void* data) {
   const std::lock_guard guard(device_lock());
   if (data == nullptr) return cudaSuccess;
+  no_capture_here("cudaFree");
   synchronize_all();
   free_device(data);
   return cudaSuccess;
@@ -66,8 +71,23 @@ cudaError_t cudaFree(void* data) {
 
 cudaError_t cudaHostAlloc(void** data, std::size_t bytes, unsigned) {
   const std::lock_guard guard(device_lock());
+  no_capture_here("cudaHostAlloc");
   *data = allocate_pinned(bytes);
   return cudaSuccess;
+}
+
+cudaError_t cudaHostRegister(void* data, std::size_t bytes, unsigned) {
+  const std::lock_guard guard(device_lock());
+  no_capture_here("cudaHostRegister");
+  register_pinned(data, bytes);
+  return cudaSuccess;
+}
+
+cudaError_t cudaHostUnregister(void* data) {
+  const std::lock_guard guard(device_lock());
+  no_capture_here("cudaHostUnregister");
+  synchronize_all();
+  return unregister_pinned(data) ? cudaSuccess : cudaErrorHostMemoryNotRegistered;
 }
 
 cudaError_t cudaMallocHost(void** data, std::size_t bytes) {
@@ -97,12 +117,16 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
   const Copy copy(to, from, bytes, kind);
   if (!copy.from_device && !is_pinned(from, bytes)) {
     const auto* begin = static_cast<const std::byte*>(from);
-    enqueue(stream, [to, staged = std::vector<std::byte>(begin, begin + bytes)] {
-      std::memcpy(to, staged.data(), staged.size());
-    });
+    enqueue(
+        stream,
+        [to, staged = std::vector<std::byte>(begin, begin + bytes)] {
+          std::memcpy(to, staged.data(), staged.size());
+        },
+        Node::copy);
     return cudaSuccess;
   }
-  enqueue(stream, [to, from, bytes] { std::memmove(to, from, bytes); });
+  enqueue(
+      stream, [to, from, bytes] { std::memmove(to, from, bytes); }, Node::copy);
   if (!copy.to_device && !is_pinned(to, bytes)) synchronize(stream);
   return cudaSuccess;
 }
@@ -119,7 +143,8 @@ cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpy
 cudaError_t cudaMemsetAsync(void* data, int value, std::size_t bytes, cudaStream_t stream) {
   const std::lock_guard guard(device_lock());
   require_device("cudaMemsetAsync", data, bytes);
-  enqueue(stream, [=] { std::memset(data, value, bytes); });
+  enqueue(
+      stream, [=] { std::memset(data, value, bytes); }, Node::fill);
   return cudaSuccess;
 }
 
@@ -127,22 +152,25 @@ cudaError_t cudaMemset(void* data, int value, std::size_t bytes) {
   return cudaMemsetAsync(data, value, bytes, nullptr);
 }
 
+// As CUDA has it, each thread chooses for itself.
 cudaError_t cudaGetDeviceCount(int* count) {
-  *count = 1;
+  *count = kGpus;
   return cudaSuccess;
 }
 
 cudaError_t cudaSetDevice(int device) {
-  return device == 0 ? cudaSuccess : cudaErrorInvalidDevice;
+  if (device < 0 || device >= kGpus) return cudaErrorInvalidDevice;
+  chosen_gpu = device;
+  return cudaSuccess;
 }
 
 cudaError_t cudaGetDevice(int* device) {
-  *device = 0;
+  *device = chosen_gpu;
   return cudaSuccess;
 }
 
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
-  if (device != 0) return cudaErrorInvalidDevice;
+  if (device < 0 || device >= kGpus) return cudaErrorInvalidDevice;
   *properties = {};
   std::strncpy(properties->name, "host emulation of CUDA", sizeof(properties->name) - 1);
   properties->totalGlobalMem = kDeviceBytes;

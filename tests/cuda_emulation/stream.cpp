@@ -2,6 +2,7 @@
 
 #include <cuda_runtime_api.h>
 
+#include <algorithm>
 #include <mutex>
 #include <set>
 
@@ -66,7 +67,17 @@ std::recursive_mutex& device_lock() {
   return mutex;
 }
 
-void enqueue(cudaStream_t stream, std::function<void()> operation) {
+void no_capture_here(const char* what) {
+  const std::lock_guard guard(device_lock());
+  for (const CUstream_st* stream : streams()) {
+    const CUgraph_st* const graph = stream->capture;
+    if (graph == nullptr || graph->mode == cudaStreamCaptureModeRelaxed) continue;
+    if (graph->mode == cudaStreamCaptureModeGlobal || graph->thread == std::this_thread::get_id())
+      no_capture(what, *stream);
+  }
+}
+
+void enqueue(cudaStream_t stream, std::function<void()> operation, Node node) {
   const std::lock_guard guard(device_lock());
   if (is_null_stream(stream)) {
     synchronize_all();
@@ -75,7 +86,7 @@ void enqueue(cudaStream_t stream, std::function<void()> operation) {
   }
   require_stream("an operation", stream);
   if (stream->capture != nullptr) {
-    stream->capture->operations.push_back(std::move(operation));
+    stream->capture->operations.push_back({node, std::move(operation)});
   } else {
     stream->operations.push_back(std::move(operation));
   }
@@ -101,6 +112,12 @@ void synchronize_all() {
 
 void launch_grid(const char* kernel, dim3 blocks, dim3 threads, std::size_t shared_bytes, cudaStream_t stream,
                  std::function<void()> thread) {
+  int gpu = 0;
+  cudaGetDevice(&gpu);
+  if (!is_null_stream(stream) && stream->gpu != gpu) {
+    throw Fault(std::string("kernel ") + kernel + ": its stream is of GPU " + std::to_string(stream->gpu) +
+                ", and this thread has chosen GPU " + std::to_string(gpu));
+  }
   const Grid grid{kernel, blocks, threads, shared_bytes};
   enqueue(stream, [grid, thread = std::move(thread)] { run_grid(grid, thread); });
 }
@@ -112,6 +129,7 @@ using namespace cuda_emulation;
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
   const std::lock_guard guard(device_lock());
   *stream = new CUstream_st;
+  cudaGetDevice(&(*stream)->gpu);
   streams().insert(*stream);
   return cudaSuccess;
 }
@@ -146,13 +164,15 @@ cudaError_t cudaDeviceSynchronize() {
 cudaError_t cudaStreamQuery(cudaStream_t stream) {
   const std::lock_guard guard(device_lock());
   require_stream("cudaStreamQuery", stream);
+  no_capture("cudaStreamQuery", *stream);
   if (stream->operations.empty()) return cudaSuccess;
   advance(*stream, stream->executed + 1);  // who asks again and again gets there
   return stream->operations.empty() ? cudaSuccess : cudaErrorNotReady;
 }
 
 cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t function, void* data) {
-  enqueue(stream, [function, data] { function(data); });
+  enqueue(
+      stream, [function, data] { function(data); }, Node::host);
   return cudaSuccess;
 }
 
@@ -179,7 +199,8 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   if (is_null_stream(stream)) synchronize_all();
   event->stream = is_null_stream(stream) ? nullptr : stream;
   event->capture = event->stream == nullptr ? nullptr : stream->capture;
-  enqueue(stream, [event] { event->time = std::chrono::steady_clock::now(); });
+  enqueue(
+      stream, [event] { event->time = std::chrono::steady_clock::now(); }, Node::event);
   event->position = event->stream == nullptr ? 0 : stream->enqueued();
   return cudaSuccess;
 }
@@ -204,7 +225,10 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   const std::lock_guard guard(device_lock());
   if (event->capture != nullptr) throw Fault("cudaEventSynchronize: the event was recorded into a graph");
-  if (event->stream != nullptr && streams().contains(event->stream)) advance(*event->stream, event->position);
+  if (event->stream == nullptr || !streams().contains(event->stream)) return cudaSuccess;
+  if (random_number() % 2 == 1) advance_others(event->stream);
+  advance(*event->stream, event->position);
+  advance_others(event->stream);
   return cudaSuccess;
 }
 
@@ -222,12 +246,13 @@ cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEve
   return cudaSuccess;
 }
 
-cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode) {
   const std::lock_guard guard(device_lock());
   if (is_null_stream(stream)) throw Fault("cudaStreamBeginCapture: the null stream cannot be captured");
   require_stream("cudaStreamBeginCapture", stream);
   no_capture("cudaStreamBeginCapture", *stream);
   stream->capture = new CUgraph_st;
+  stream->capture->mode = mode;
   stream->capture_origin = true;
   return cudaSuccess;
 }
@@ -237,6 +262,10 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
   require_stream("cudaStreamEndCapture", stream);
   if (stream->capture == nullptr || !stream->capture_origin) {
     throw Fault("cudaStreamEndCapture: no capture began in this stream");
+  }
+  if (stream->capture->mode != cudaStreamCaptureModeRelaxed &&
+      stream->capture->thread != std::this_thread::get_id()) {
+    throw Fault("cudaStreamEndCapture: another thread began the capture");
   }
   *graph = stream->capture;
   for (CUstream_st* other : streams()) {
@@ -260,9 +289,26 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsig
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
   const std::lock_guard guard(device_lock());
-  for (const std::function<void()>& operation : exec->operations)
-    enqueue(stream, operation);
+  for (const Operation& operation : exec->operations)
+    enqueue(stream, operation.run, operation.node);
   return cudaSuccess;
+}
+
+cudaError_t cudaGraphExecUpdate(cudaGraphExec_t exec, cudaGraph_t graph,
+                                cudaGraphExecUpdateResultInfo* info) {
+  const std::lock_guard guard(device_lock());
+  const auto same_node = [](const Operation& a, const Operation& b) { return a.node == b.node; };
+  *info = {};
+  if (exec->operations.size() != graph->operations.size()) {
+    info->result = cudaGraphExecUpdateErrorTopologyChanged;
+  } else if (!std::equal(exec->operations.begin(), exec->operations.end(), graph->operations.begin(),
+                         same_node)) {
+    info->result = cudaGraphExecUpdateErrorNodeTypeChanged;
+  } else {
+    exec->operations = graph->operations;
+    return cudaSuccess;
+  }
+  return cudaErrorGraphExecUpdateFailure;
 }
 
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {

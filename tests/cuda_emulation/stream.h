@@ -12,19 +12,35 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <driver_types.h>
 
+namespace cuda_emulation {
+
+// A graph may be given other numbers, but not other kinds of nodes.
+enum class Node : std::uint8_t { kernel, copy, fill, host, event };
+
+struct Operation {
+  Node node;
+  std::function<void()> run;
+};
+
+}  // namespace cuda_emulation
+
 struct CUgraph_st {
-  std::vector<std::function<void()>> operations;
+  std::vector<cuda_emulation::Operation> operations;
+  cudaStreamCaptureMode mode = cudaStreamCaptureModeGlobal;  // of its capture
+  std::thread::id thread = std::this_thread::get_id();       // where that began
 };
 
 struct CUgraphExec_st {
-  std::vector<std::function<void()>> operations;
+  std::vector<cuda_emulation::Operation> operations;
 };
 
 struct CUstream_st {
+  int gpu = 0;
   std::deque<std::function<void()>> operations;  // that have not run
   std::uint64_t executed = 0;                    // how many have
   CUgraph_st* capture = nullptr;                 // they go there instead
@@ -43,7 +59,11 @@ struct CUevent_st {
 namespace cuda_emulation {
 
 // What is put into the null stream runs at once, after everything that all streams hold.
-void enqueue(cudaStream_t stream, std::function<void()> operation);
+void enqueue(cudaStream_t stream, std::function<void()> operation, Node node = Node::kernel);
+
+// Throws Fault where CUDA refuses calls that are not put into a stream, as those that take memory: while this
+// thread captures one, or with cudaStreamCaptureModeGlobal any.
+void no_capture_here(const char* what);
 
 void synchronize(cudaStream_t stream);
 void synchronize_all();
