@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <mutex>
-#include <set>
 
 #include "tests/cuda_emulation/fault.h"
 #include "tests/cuda_emulation/grid.h"
@@ -14,9 +13,14 @@
 namespace cuda_emulation {
 namespace {
 
-std::set<CUstream_st*>& streams() {
-  static std::set<CUstream_st*> streams;
+// In the order of their creation: by their addresses, a seed would not mean the same in every run.
+std::vector<CUstream_st*>& streams() {
+  static std::vector<CUstream_st*> streams;
   return streams;
+}
+
+bool exists(const CUstream_st* stream) {
+  return std::find(streams().begin(), streams().end(), stream) != streams().end();
 }
 
 bool is_null_stream(cudaStream_t stream) {
@@ -24,7 +28,7 @@ bool is_null_stream(cudaStream_t stream) {
 }
 
 void require_stream(const char* what, cudaStream_t stream) {
-  if (!streams().contains(stream)) throw Fault(std::string(what) + ": no such stream");
+  if (!exists(stream)) throw Fault(std::string(what) + ": no such stream");
 }
 
 void advance(CUstream_st& stream, std::uint64_t position) {
@@ -130,7 +134,7 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
   const std::lock_guard guard(device_lock());
   *stream = new CUstream_st;
   cudaGetDevice(&(*stream)->gpu);
-  streams().insert(*stream);
+  streams().push_back(*stream);
   return cudaSuccess;
 }
 
@@ -146,7 +150,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   const std::lock_guard guard(device_lock());
   require_stream("cudaStreamDestroy", stream);
   advance(*stream, stream->enqueued());
-  streams().erase(stream);
+  std::erase(streams(), stream);
   delete stream;
   return cudaSuccess;
 }
@@ -187,7 +191,7 @@ cudaError_t cudaEventCreate(cudaEvent_t* event) {
 
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
   const std::lock_guard guard(device_lock());
-  if (event->stream != nullptr && event->capture == nullptr && streams().contains(event->stream)) {
+  if (event->stream != nullptr && event->capture == nullptr && exists(event->stream)) {
     advance(*event->stream, event->position);  // the record holds a pointer to the event
   }
   delete event;
@@ -217,7 +221,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
   const std::uint64_t position = event->position;
   if (!is_null_stream(stream)) no_capture("waiting for an event that was recorded outside", *stream);
   enqueue(stream, [other, position] {
-    if (streams().contains(other)) advance(*other, position);
+    if (exists(other)) advance(*other, position);
   });
   return cudaSuccess;
 }
@@ -225,7 +229,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   const std::lock_guard guard(device_lock());
   if (event->capture != nullptr) throw Fault("cudaEventSynchronize: the event was recorded into a graph");
-  if (event->stream == nullptr || !streams().contains(event->stream)) return cudaSuccess;
+  if (event->stream == nullptr || !exists(event->stream)) return cudaSuccess;
   if (random_number() % 2 == 1) advance_others(event->stream);
   advance(*event->stream, event->position);
   advance_others(event->stream);
