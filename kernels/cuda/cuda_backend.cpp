@@ -54,6 +54,8 @@ class CudaBackend final : public Backend {
             .name = context_.device_name(),
             .isa = "CUDA",
             .gemm = "cuBLASLt",
+            .bf16 = "cuBLASLt",
+            .fast_bf16 = true,
             .threads = 1,
             .own_memory = true};
   }
