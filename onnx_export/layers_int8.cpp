@@ -13,6 +13,10 @@ Bytes byte_of(const std::uint8_t& number) {
   return std::as_bytes(std::span(&number, 1));
 }
 
+// Of weights that are multiplied as they are: a processor without VNNI adds two products u8·i8 in 16 bits,
+// signed and saturated, and 2 · 255 · 64 is the most that fits.
+constexpr float kMultipliedLimit = 64;
+
 // Steps and zero point that cover the range and 0 itself.
 struct Steps {
   float scale = 1;
@@ -35,7 +39,8 @@ Steps signed_steps(const Range& range) {
 
 Product Layers::quantised_product(const std::string& module, const Value& x, const std::string& gamma) {
   const std::string scope = scope_of(module);
-  const Weights::Quantised quantised = weights_.quantised(module + ".weight", gamma);
+  const float limit = options_.numbers == Numbers::int8_weights ? 127 : kMultipliedLimit;
+  const Weights::Quantised quantised = weights_.quantised(module + ".weight", gamma, limit);
   const std::optional<Value> bias = weights_.bias(module + ".bias", gamma);
   if (options_.numbers == Numbers::int8_dynamic) {
     return {module, dynamic_product(scope, x, quantised), bias};

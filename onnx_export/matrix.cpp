@@ -105,9 +105,10 @@ Producer transposed_i8(const Matrix& matrix, std::vector<float> scales) {
   };
 }
 
-std::vector<float> int8_scales(const Matrix& matrix) {
+std::vector<float> int8_scales(const Matrix& matrix, float limit) {
   std::vector<float> scales(static_cast<std::size_t>(matrix.outs()));
-  visit_rows(matrix, [&](std::size_t out, float largest) { scales[out] = largest > 0 ? largest / 127 : 1; });
+  visit_rows(matrix,
+             [&](std::size_t out, float largest) { scales[out] = largest > 0 ? largest / limit : 1; });
   return scales;
 }
 

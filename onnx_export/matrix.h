@@ -21,8 +21,9 @@ Producer transposed_f16(const Matrix& matrix);
 // round(w / scale[out]), ties to even, in [-127, 127]
 Producer transposed_i8(const Matrix& matrix, std::vector<float> scales);
 
-// By output: the largest magnitude over 127, so that [-127, 127] covers the row; 1 for a row of zeros.
-std::vector<float> int8_scales(const Matrix& matrix);
+// By output: the largest magnitude over `limit`, so that [-limit, limit] covers the row; 1 for a row of
+// zeros.
+std::vector<float> int8_scales(const Matrix& matrix, float limit);
 float largest_magnitude(const Matrix& matrix);
 
 }  // namespace vitrail::onnx_export

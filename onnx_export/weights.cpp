@@ -57,10 +57,10 @@ Value Weights::transposed(const std::string& name, const std::string& gamma, Typ
   return graph_.weight(folded + ".f16", dims, type, transposed_f16(source));
 }
 
-Weights::Quantised Weights::quantised(const std::string& name, const std::string& gamma) {
+Weights::Quantised Weights::quantised(const std::string& name, const std::string& gamma, float limit) {
   const Matrix source = matrix(name, gamma);
   const std::string folded = name + ".T" + (source.factors ? folded_suffix(gamma) : "") + ".i8";
-  std::vector<float> scales = int8_scales(source);
+  std::vector<float> scales = int8_scales(source, limit);
   const Value weight =
       graph_.weight(folded, {source.ins(), source.outs()}, Type::i8, transposed_i8(source, scales));
   return {weight, graph_.floats(folded + ".scale", {source.outs()}, std::move(scales))};

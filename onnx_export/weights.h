@@ -26,7 +26,8 @@ class Weights {
   struct Quantised {
     Value weight, scales;  // i8 (in, out), f32 (out)
   };
-  Quantised quantised(const std::string& name, const std::string& gamma);
+  // By outputs, in [-limit, limit].
+  Quantised quantised(const std::string& name, const std::string& gamma, float limit);
   // gamma ⊙ b (out) in f32 or f16; null without a bias.
   std::optional<Value> bias(const std::string& name, const std::string& gamma, Type type = Type::f32);
 
