@@ -8,7 +8,7 @@
 namespace vitrail::cpu {
 
 // c = op(a) · op(b), or c += with accumulate, row-major; strides are in elements, from row to row as stored.
-template <class T>
+template <class T, class Sum = T>
 struct Product {
   std::int64_t m, n, k;
   const T* a;  // (m, k), or (k, m) when a_transposed
@@ -17,24 +17,11 @@ struct Product {
   const T* b;  // (k, n), or (n, k) when b_transposed
   std::int64_t b_stride;
   bool b_transposed;
-  T* c;  // (m, n)
+  Sum* c;  // (m, n)
   std::int64_t c_stride;
   bool accumulate = false;
 };
-
-// As Product: f32 sums of bf16 products.
-struct Bf16Product {
-  std::int64_t m, n, k;
-  const Bf16* a;
-  std::int64_t a_stride;
-  bool a_transposed;
-  const Bf16* b;
-  std::int64_t b_stride;
-  bool b_transposed;
-  float* c;
-  std::int64_t c_stride;
-  bool accumulate = false;
-};
+using Bf16Product = Product<Bf16, float>;
 
 // c = a · bᵀ, exact as long as k is at most kMostQuantized and b within the limit of Products. Otherwise as
 // Product.

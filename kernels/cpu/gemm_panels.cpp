@@ -16,10 +16,11 @@ constexpr std::int64_t kMostDepth = kDepth * 3 / 2;  // what piece() may make of
 constexpr std::int64_t kBlockRows = 96;              // rows so deep, beside the panels, in the second
 constexpr std::int64_t kBlockCols = 384;
 
-// Where number (row, k) of the first factor lies: at data + row · row_step + k · depth_step.
+// Where number (row, k) of the first factor lies: at data + row / kTileRows · block_step +
+// row % kTileRows · row_step + k · depth_step.
 struct Left {
   const float* data;
-  std::int64_t row_step, depth_step;
+  std::int64_t block_step, row_step, depth_step;
 };
 
 // c (kRows, kPanel) (+)= a (kRows, depth) · panel (depth, kPanel)
@@ -77,7 +78,7 @@ void multiply_rows_of(std::int64_t rows, std::int64_t cols, std::int64_t depth, 
   const bool whole = cols == kPanel;
   for (std::int64_t row = 0; row < rows; row += kTileRows) {
     const std::int64_t count = smaller(kTileRows, rows - row);
-    const Left part{a.data + row * a.row_step, a.row_step, a.depth_step};
+    const Left part{a.data + row / kTileRows * a.block_step, a.block_step, a.row_step, a.depth_step};
     float* line = c + row * c_stride;
     float* to = whole ? line : beside;
     const std::int64_t stride = whole ? c_stride : kPanel;
@@ -142,6 +143,22 @@ void pack(const Part& from, std::int64_t depth, std::int64_t cols, float* to) {
   }
 }
 
+// The first factor's rows as the innermost loop reads them: where they lie, or packed.
+Left left_rows(const Part& from, std::int64_t rows, std::int64_t depth, float* memory) {
+  if (!from.transposed) return {from.data, kTileRows * from.stride, from.stride, 1};
+  pack<kTileRows>({from.data, from.stride, false}, depth, rows, memory);
+  return {memory, kTileRows * depth, 1, kTileRows};
+}
+
+// c (rows, cols) (+)= a (rows, depth) · the panels
+void multiply_block(std::int64_t rows, std::int64_t cols, std::int64_t depth, const Left& a,
+                    const float* panels, float* c, std::int64_t c_stride, bool accumulate) {
+  for (std::int64_t col = 0; col < cols; col += kPanel) {
+    multiply_rows_of(rows, smaller(kPanel, cols - col), depth, a, panels + col * depth, c + col, c_stride,
+                     accumulate);
+  }
+}
+
 }  // namespace
 
 std::size_t panels_bytes() {
@@ -158,25 +175,12 @@ void multiply_panels(const Product<float>& product, float* memory) {
     const std::int64_t cols = smaller(kBlockCols, product.n - col);
     for (std::int64_t k = 0; k < product.k; k += depth_piece) {
       const std::int64_t depth = smaller(depth_piece, product.k - k);
-      const bool accumulate = k > 0 || product.accumulate;
       pack<kPanel>({right.at(k, col), right.stride, right.transposed}, depth, cols, memory);
       for (std::int64_t row = 0; row < product.m; row += row_piece) {
         const std::int64_t rows = smaller(row_piece, product.m - row);
-        if (left.transposed) pack<kTileRows>({left.at(row, k), left.stride, false}, depth, rows, left_memory);
-        for (std::int64_t c = 0; c < cols; c += kPanel) {
-          float* to = product.c + row * product.c_stride + col + c;
-          const std::int64_t width = smaller(kPanel, cols - c);
-          if (!left.transposed) {
-            multiply_rows_of(rows, width, depth, {left.at(row, k), left.stride, 1}, memory + c * depth, to,
-                             product.c_stride, accumulate);
-            continue;
-          }
-          for (std::int64_t r = 0; r < rows; r += kTileRows) {
-            multiply_rows_of(smaller(kTileRows, rows - r), width, depth,
-                             {left_memory + r * depth, 1, kTileRows}, memory + c * depth,
-                             to + r * product.c_stride, product.c_stride, accumulate);
-          }
-        }
+        const Left a = left_rows({left.at(row, k), left.stride, left.transposed}, rows, depth, left_memory);
+        multiply_block(rows, cols, depth, a, memory, product.c + row * product.c_stride + col,
+                       product.c_stride, k > 0 || product.accumulate);
       }
     }
   }

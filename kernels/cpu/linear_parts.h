@@ -155,20 +155,21 @@ inline Rows<const Bf16> with_even_depth(const Rows<const Bf16>& x, std::int64_t 
   return {memory, depth + 1};
 }
 
-// The tile of x · weight by oneDNN; x is the tile's first row.
-inline void multiply_by_onednn(const Tile& tile, const Rows<const Bf16>& x, const Weight<Bf16>& weight,
-                               const Rows<float>& sums) {
-  multiply_onednn(Bf16Product{.m = tile.rows,
-                              .n = tile.cols,
-                              .k = weight.depth,
-                              .a = x.data,
-                              .a_stride = x.stride,
-                              .a_transposed = false,
-                              .b = weight.column(tile.col),
-                              .b_stride = weight.stored.stride,
-                              .b_transposed = weight.transposed,
-                              .c = sums.data,
-                              .c_stride = sums.stride});
+// The tile of x · weight; x is the tile's first row.
+template <class C>
+inline Product<C, Wide<C>> product_of(const Tile& tile, const Rows<const C>& x, const Weight<C>& weight,
+                                      const Rows<Wide<C>>& sums) {
+  return {.m = tile.rows,
+          .n = tile.cols,
+          .k = weight.depth,
+          .a = x.data,
+          .a_stride = x.stride,
+          .a_transposed = false,
+          .b = weight.column(tile.col),
+          .b_stride = weight.stored.stride,
+          .b_transposed = weight.transposed,
+          .c = sums.data,
+          .c_stride = sums.stride};
 }
 
 // The rows of a tile in strips of columns; x has an even depth.
@@ -199,7 +200,7 @@ inline void multiply_rows(Context& context, int worker, const Tile& tile, const 
                           const Finish& finish) {
   if constexpr (kIsBf16<C>) {
     if (context.products().onednn_bf16) {
-      multiply_by_onednn(tile, x, weight, memory.sums);
+      multiply_onednn(product_of(tile, x, weight, memory.sums));
       return finish(tile, memory.sums);
     }
     for (std::int64_t row = 0; row < tile.rows; row += kStripRows) {
@@ -210,18 +211,7 @@ inline void multiply_rows(Context& context, int worker, const Tile& tile, const 
     }
   } else {
     const Rows<C> sums = in_place.data ? in_place : memory.sums;
-    multiply(context, worker,
-             Product<C>{.m = tile.rows,
-                        .n = tile.cols,
-                        .k = weight.depth,
-                        .a = x.data,
-                        .a_stride = x.stride,
-                        .a_transposed = false,
-                        .b = weight.column(tile.col),
-                        .b_stride = weight.stored.stride,
-                        .b_transposed = weight.transposed,
-                        .c = sums.data,
-                        .c_stride = sums.stride});
+    multiply(context, worker, product_of(tile, x, weight, sums));
     finish(tile, sums);
   }
 }

@@ -19,20 +19,24 @@ struct WeightGradient {
 };
 
 template <class C>
+inline Product<C, Wide<C>> product_of(const WeightGradient<C>& gradient) {
+  return {.m = gradient.out,
+          .n = gradient.in,
+          .k = gradient.rows,
+          .a = gradient.dy.data,
+          .a_stride = gradient.dy.stride,
+          .a_transposed = true,
+          .b = gradient.x.data,
+          .b_stride = gradient.x.stride,
+          .b_transposed = false,
+          .c = gradient.dweight.data,
+          .c_stride = gradient.dweight.stride,
+          .accumulate = gradient.accumulate};
+}
+
+template <class C>
 inline void multiply_gradients(Context& context, int worker, const WeightGradient<C>& gradient) {
-  multiply(context, worker,
-           Product<C>{.m = gradient.out,
-                      .n = gradient.in,
-                      .k = gradient.rows,
-                      .a = gradient.dy.data,
-                      .a_stride = gradient.dy.stride,
-                      .a_transposed = true,
-                      .b = gradient.x.data,
-                      .b_stride = gradient.x.stride,
-                      .b_transposed = false,
-                      .c = gradient.dweight.data,
-                      .c_stride = gradient.dweight.stride,
-                      .accumulate = gradient.accumulate});
+  multiply(context, worker, product_of(gradient));
 }
 
 // A panel of dweight, from dy packed in blocks of kBlockRows columns and a packed panel of x.
@@ -80,20 +84,7 @@ inline void multiply_some_rows(Context& context, const WeightGradient<Bf16>& gra
 }
 
 inline void multiply_gradients(Context& context, int worker, const WeightGradient<Bf16>& gradient) {
-  if (context.products().onednn_bf16) {
-    return multiply_onednn(Bf16Product{.m = gradient.out,
-                                       .n = gradient.in,
-                                       .k = gradient.rows,
-                                       .a = gradient.dy.data,
-                                       .a_stride = gradient.dy.stride,
-                                       .a_transposed = true,
-                                       .b = gradient.x.data,
-                                       .b_stride = gradient.x.stride,
-                                       .b_transposed = false,
-                                       .c = gradient.dweight.data,
-                                       .c_stride = gradient.dweight.stride,
-                                       .accumulate = gradient.accumulate});
-  }
+  if (context.products().onednn_bf16) return multiply_onednn(product_of(gradient));
   const std::int64_t rows = piece(gradient.rows, kRowsOfSum, 2), pairs = rows / 2;
   auto* memory =
       scratch_of<std::uint32_t>(context, worker, (rounded_up(gradient.out, kBlockRows) + kPanelCols) * pairs);
