@@ -25,10 +25,9 @@ constexpr const char* kExamples =
     "  vitrail eval model.vitrail data=flowers/ --json\n"
     "  vitrail eval timm.safetensors data=imagenet/   a file of another format\n\n"
     "RUN stands for its best.vitrail, or last.vitrail where there is no best.\n"
-    "May be set: data, batch, dtype, threads, data_threads, device, gemm, isa, pin; of another format's file "
-    "also "
-    "model,\n"
-    "init.norm_eps, init.gelu, init.num_heads, init.normalization.";
+    "May be set: data, batch, dtype, threads, data_threads, device, gemm, isa, pin; of another format's "
+    "file\n"
+    "also model, init.norm_eps, init.gelu, init.num_heads, init.normalization.";
 
 struct EvalOptions {
   std::string file;

@@ -1,7 +1,6 @@
 #include "kernels/cpu/cpu_backend.h"
 
-#include <sched.h>
-
+#include <algorithm>
 #include <cstring>
 #include <fstream>
 #include <string>
@@ -147,19 +146,14 @@ Products choose_products(const std::string& gemm, const IsaChoice& isa) {
   return products;
 }
 
-int usable_cores() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-}
-
 int choose_threads(int wanted) {
   constexpr int kMost = 1024;
   if (wanted < 0 || wanted > kMost) {
     throw Error("threads = " + std::to_string(wanted) + ": expected 0 (one per core) to " +
                 std::to_string(kMost));
   }
-  return wanted == 0 ? usable_cores() : wanted;
+  if (wanted > 0) return wanted;
+  return std::max(1, static_cast<int>(usable_cores().size()));
 }
 
 std::size_t bytes_of(In view) {

@@ -20,7 +20,16 @@ void pause() {
 #endif
 }
 
-// The cores that this process may use.
+// A hint: where it is refused, the thread runs as before.
+void stay_on(int core) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(core, &set);
+  (void)sched_setaffinity(0, sizeof set, &set);
+}
+
+}  // namespace
+
 std::vector<int> usable_cores() {
   cpu_set_t set;
   CPU_ZERO(&set);
@@ -31,16 +40,6 @@ std::vector<int> usable_cores() {
   }
   return cores;
 }
-
-// A hint: where it is refused, the thread runs as before.
-void stay_on(int core) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(core, &set);
-  (void)sched_setaffinity(0, sizeof set, &set);
-}
-
-}  // namespace
 
 // A job is open while `phase` is odd. A worker first counts itself in, then looks at the phase again; the
 // caller first closes the job, then waits until nobody is counted in: one of the two always sees the other,

@@ -4,8 +4,12 @@
 
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 namespace vitrail::cpu {
+
+// The cores that this process may use; none where the system does not say.
+std::vector<int> usable_cores();
 
 class ThreadPool {
  public:
