@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "kernels/cpu/context.h"
+#include "kernels/cpu/tiles.h"
 
 namespace vitrail::cpu {
 
@@ -48,26 +49,41 @@ int onednn_int8_limit();
 #ifdef VITRAIL_ISA
 namespace vitrail::cpu::VITRAIL_ISA {
 
+// What is to be done to each part of a product's c, while it lies in the caches.
+class Finish {
+ public:
+  template <class Body>
+  explicit Finish(const Body& body)
+      : call_([](const void* of, const Tile& part) { (*static_cast<const Body*>(of))(part); }),
+        body_(&body) {}
+  void operator()(const Tile& part) const { call_(body_, part); }
+
+ private:
+  void (*call_)(const void*, const Tile&);
+  const void* body_;
+};
+
 // Packs its factors in memory of panels_bytes().
-void multiply_panels(const Product<float>& product, float* memory);
+void multiply_panels(const Product<float>& product, float* memory, const Finish& finish);
 std::size_t panels_bytes();
 void multiply_eigen(const Product<float>& product);
 void multiply_eigen(const Product<double>& product);
 void multiply_plainly(const Int8Product& product);
 
-inline void multiply(Context& context, int worker, const Product<float>& product) {
-  switch (context.products().f32) {
-    case Gemm::vitrail:
-      return multiply_panels(product,
-                             reinterpret_cast<float*>(context.packing_scratch(worker, panels_bytes())));
-    case Gemm::onednn:
-      return multiply_onednn(product);
-    case Gemm::eigen:
-      return multiply_eigen(product);
+// Calls finish(part), of all c or of smaller parts.
+template <class Body>
+inline void multiply(Context& context, int worker, const Product<float>& product, const Body& finish) {
+  if (context.products().f32 == Gemm::vitrail) {
+    auto* memory = reinterpret_cast<float*>(context.packing_scratch(worker, panels_bytes()));
+    return multiply_panels(product, memory, Finish(finish));
   }
+  context.products().f32 == Gemm::onednn ? multiply_onednn(product) : multiply_eigen(product);
+  finish({0, 0, product.m, product.n});
 }
-inline void multiply(Context&, int, const Product<double>& product) {
+template <class Body>
+inline void multiply(Context&, int, const Product<double>& product, const Body& finish) {
   multiply_eigen(product);
+  finish({0, 0, product.m, product.n});
 }
 
 inline void multiply(const Context& context, const Int8Product& product) {

@@ -21,6 +21,10 @@ constexpr std::int64_t kBlockCols = 384;
 struct Left {
   const float* data;
   std::int64_t block_step, row_step, depth_step;
+
+  Left tile(std::int64_t number) const {
+    return {data + number * block_step, block_step, row_step, depth_step};
+  }
 };
 
 // c (kRows, kPanel) (+)= a (kRows, depth) · panel (depth, kPanel)
@@ -71,14 +75,25 @@ void multiply_last_rows(std::int64_t rows, std::int64_t depth, const Left& a, co
   }
 }
 
+// Asks for a tile's rows where they lie. A product's first panel meets them first, and no row is long enough
+// for the processor to guess the next.
+void fetch_tile(const Left& a, std::int64_t rows, std::int64_t depth) {
+  if (a.depth_step != 1) return;
+  for (std::int64_t row = 0; row < rows; ++row) {
+    for (std::int64_t k = 0; k < depth; k += 64 / sizeof(float))
+      __builtin_prefetch(a.data + row * a.row_step + k);
+  }
+}
+
 // c (rows, cols ≤ kPanel); a narrower panel's sums go through memory beside it.
 void multiply_rows_of(std::int64_t rows, std::int64_t cols, std::int64_t depth, const Left& a,
-                      const float* panel, float* c, std::int64_t c_stride, bool accumulate) {
+                      const float* panel, float* c, std::int64_t c_stride, bool accumulate, bool first) {
   float beside[kTileRows * kPanel];
   const bool whole = cols == kPanel;
   for (std::int64_t row = 0; row < rows; row += kTileRows) {
     const std::int64_t count = smaller(kTileRows, rows - row);
-    const Left part{a.data + row / kTileRows * a.block_step, a.block_step, a.row_step, a.depth_step};
+    const Left part = a.tile(row / kTileRows);
+    if (first) fetch_tile(a.tile(row / kTileRows + 1), smaller(kTileRows, rows - row - kTileRows), depth);
     float* line = c + row * c_stride;
     float* to = whole ? line : beside;
     const std::int64_t stride = whole ? c_stride : kPanel;
@@ -103,25 +118,61 @@ struct Part {
   const float* at(std::int64_t row, std::int64_t col) const {
     return data + (transposed ? col * stride + row : row * stride + col);
   }
+  Part part(std::int64_t row, std::int64_t col) const { return {at(row, col), stride, transposed}; }
 };
 
-// One panel from rows: whole vectors, whose last lanes the next row's first ones are written over.
+// Rows of one panel: whole vectors, whose last lanes the next row's first ones are written over.
 template <std::int64_t kWidth>
-void pack_vectors(const Part& from, std::int64_t col, std::int64_t depth, float* to) {
-  for (std::int64_t row = 0; row < depth; ++row, to += kWidth) {
-    const float* line = from.at(row, col);
-    __builtin_prefetch(line + 8 * from.stride);
+void pack_vectors(const float* from, std::int64_t stride, std::int64_t rows, float* to) {
+#pragma GCC unroll 8
+  for (std::int64_t row = 0; row < rows; ++row, from += stride, to += kWidth) {
 #pragma GCC unroll 2
     for (std::int64_t i = 0; i < kWidth; i += kLanes<float>)
-      store<float>(to + i, load(line + i));
+      store<float>(to + i, load(from + i));
+  }
+}
+
+// (rows, cols ≤ kWidth) of one panel, with zeros behind each row.
+template <std::int64_t kWidth>
+void pack_numbers(const Part& from, std::int64_t rows, std::int64_t cols, float* to) {
+  for (std::int64_t row = 0; row < rows; ++row) {
+    for (std::int64_t i = 0; i < kWidth; ++i)
+      *to++ = i < cols ? *from.at(row, i) : 0;
+  }
+}
+
+// A few rows for all panels, then the next ones: a single panel would take one line of the cache from each of
+// many rows, which lie a multiple of a page apart, and lose it before the next panel wants the rest of it.
+template <std::int64_t kWidth>
+void pack_rows(const Part& from, std::int64_t depth, std::int64_t cols, float* to) {
+  constexpr std::int64_t kRows = 8, kRead = rounded_up(kWidth, kLanes<float>);
+  for (std::int64_t row = 0; row < depth; row += kRows) {
+    const std::int64_t rows = smaller(kRows, depth - row);
+    // Behind a panel's last row lies the next panel.
+    const std::int64_t whole = kRead > kWidth && row + rows == depth ? rows - 1 : rows;
+    for (std::int64_t col = 0; col < cols; col += kWidth) {
+      const std::int64_t vectors = cols - col < kRead ? 0 : whole;
+      float* panel = to + col * depth + row * kWidth;
+      if (vectors == kRows) {
+        pack_vectors<kWidth>(from.at(row, col), from.stride, kRows, panel);
+        continue;
+      }
+      pack_vectors<kWidth>(from.at(row, col), from.stride, vectors, panel);
+      pack_numbers<kWidth>(from.part(row + vectors, col), rows - vectors, smaller(kWidth, cols - col),
+                           panel + vectors * kWidth);
+    }
   }
 }
 
 template <std::int64_t kWidth>
-void pack_numbers(const Part& from, std::int64_t col, std::int64_t count, std::int64_t depth, float* to) {
-  for (std::int64_t row = 0; row < depth; ++row) {
-    for (std::int64_t i = 0; i < kWidth; ++i)
-      *to++ = i < count ? *from.at(row, col + i) : 0;
+void pack_columns(const Part& from, std::int64_t depth, std::int64_t cols, float* to) {
+  for (std::int64_t col = 0; col < cols; col += kWidth, to += depth * kWidth) {
+    const std::int64_t count = smaller(kWidth, cols - col);
+    if (kWidth % kLanes<float> == 0 && count > kWidth - kLanes<float>) {
+      transpose_rows(from.at(0, col), from.stride, count, depth, to, kWidth);
+    } else {
+      pack_numbers<kWidth>(from.part(0, col), depth, count, to);
+    }
   }
 }
 
@@ -129,18 +180,7 @@ void pack_numbers(const Part& from, std::int64_t col, std::int64_t count, std::i
 // to + (col / kWidth · depth + row) · kWidth + col % kWidth. What is missing of the last panel is 0.
 template <std::int64_t kWidth>
 void pack(const Part& from, std::int64_t depth, std::int64_t cols, float* to) {
-  constexpr bool kWhole = kWidth % kLanes<float> == 0;
-  constexpr std::int64_t kRead = (kWidth + kLanes<float> - 1) / kLanes<float> * kLanes<float>;
-  for (std::int64_t col = 0; col < cols; col += kWidth, to += depth * kWidth) {
-    const std::int64_t count = smaller(kWidth, cols - col);
-    if (!from.transposed && cols - col >= kRead) {
-      pack_vectors<kWidth>(from, col, depth, to);
-    } else if (kWhole && from.transposed && count > kWidth - kLanes<float>) {
-      transpose_rows(from.at(0, col), from.stride, count, depth, to, kWidth);
-    } else {
-      pack_numbers<kWidth>(from, col, count, depth, to);
-    }
-  }
+  from.transposed ? pack_columns<kWidth>(from, depth, cols, to) : pack_rows<kWidth>(from, depth, cols, to);
 }
 
 // The first factor's rows as the innermost loop reads them: where they lie, or packed.
@@ -155,7 +195,7 @@ void multiply_block(std::int64_t rows, std::int64_t cols, std::int64_t depth, co
                     const float* panels, float* c, std::int64_t c_stride, bool accumulate) {
   for (std::int64_t col = 0; col < cols; col += kPanel) {
     multiply_rows_of(rows, smaller(kPanel, cols - col), depth, a, panels + col * depth, c + col, c_stride,
-                     accumulate);
+                     accumulate, col == 0);
   }
 }
 
@@ -165,7 +205,7 @@ std::size_t panels_bytes() {
   return static_cast<std::size_t>(kMostDepth * (kBlockCols + kBlockRows * 3 / 2 + kTileRows)) * sizeof(float);
 }
 
-void multiply_panels(const Product<float>& product, float* memory) {
+void multiply_panels(const Product<float>& product, float* memory, const Finish& finish) {
   const std::int64_t depth_piece = piece(product.k, kDepth, 1),
                      row_piece = piece(product.m, kBlockRows, kTileRows);
   const Part left{product.a, product.a_stride, product.a_transposed};
@@ -175,12 +215,13 @@ void multiply_panels(const Product<float>& product, float* memory) {
     const std::int64_t cols = smaller(kBlockCols, product.n - col);
     for (std::int64_t k = 0; k < product.k; k += depth_piece) {
       const std::int64_t depth = smaller(depth_piece, product.k - k);
-      pack<kPanel>({right.at(k, col), right.stride, right.transposed}, depth, cols, memory);
+      pack<kPanel>(right.part(k, col), depth, cols, memory);
       for (std::int64_t row = 0; row < product.m; row += row_piece) {
         const std::int64_t rows = smaller(row_piece, product.m - row);
-        const Left a = left_rows({left.at(row, k), left.stride, left.transposed}, rows, depth, left_memory);
+        const Left a = left_rows(left.part(row, k), rows, depth, left_memory);
         multiply_block(rows, cols, depth, a, memory, product.c + row * product.c_stride + col,
                        product.c_stride, k > 0 || product.accumulate);
+        if (k + depth == product.k) finish({row, col, rows, cols});
       }
     }
   }

@@ -211,8 +211,10 @@ inline void multiply_rows(Context& context, int worker, const Tile& tile, const 
     }
   } else {
     const Rows<C> sums = in_place.data ? in_place : memory.sums;
-    multiply(context, worker, product_of(tile, x, weight, sums));
-    finish(tile, sums);
+    multiply(context, worker, product_of(tile, x, weight, sums), [&](const Tile& part) {
+      finish(Tile{tile.row + part.row, tile.col + part.col, part.rows, part.cols},
+             Rows<C>{sums.at(part.row) + part.col, sums.stride});
+    });
   }
 }
 

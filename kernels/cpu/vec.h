@@ -36,7 +36,7 @@ using IntVec = VecOf<std::int32_t>::Type;
 template <class T>
 inline constexpr std::int64_t kLanes = kVectorBytes / static_cast<int>(sizeof(T));
 
-inline std::int64_t rounded_up(std::int64_t value, std::int64_t step) {
+constexpr std::int64_t rounded_up(std::int64_t value, std::int64_t step) {
   return (value + step - 1) / step * step;
 }
 
