@@ -7,35 +7,51 @@
 
 namespace vitrail::cpu::VITRAIL_ISA {
 
-// The normal distribution at −|x|: tail = Φ(−|x|), density = φ(x).
-template <class T>
-struct NormalTail {
-  Vec<T> tail, density;
-};
-
-// Φ(−t) = exp(−t²/2) · w·q(w), w = 1 / (1 + 0.27·t): the form of Abramowitz and Stegun 7.1.26, with a
-// polynomial of degree 8 fitted to a relative error of 3e-8 on [0, 14], so that both tails of GELU keep their
-// digits.
-inline NormalTail<float> normal_tail(const Vec<float>& x) {
-  constexpr float kFit[] = {0.10772209305873241f, 0.10751860326277085f, 0.10198036699902009f,
-                            0.0714060625610284f,  0.10927720642906227f, -0.07121391694036064f,
-                            0.1714446873456438f,  -0.1272421198552723f, 0.029107028211283813f};
-  const Vec<float> t = larger<float>(x, -x);
-  const Vec<float> w = inverse_of(0.27f * t + 1.0f);
-  Vec<float> q = w * kFit[8] + kFit[7];
-  for (int power = 6; power >= 0; --power)
-    q = q * w + kFit[power];
-  const Vec<float> bell = exp_of(x * x * -0.5f);
-  return {bell * w * q, bell * 0.398942280401432678f};
+// coefficient[0] + coefficient[1]·t + …
+template <int kCount>
+inline Vec<float> polynomial(const float (&coefficient)[kCount], const Vec<float>& t) {
+  Vec<float> sum = splat(coefficient[kCount - 1]);
+#pragma GCC unroll 16
+  for (int power = kCount - 2; power >= 0; --power)
+    sum = sum * t + coefficient[power];
+  return sum;
 }
 
-inline NormalTail<double> normal_tail(const Vec<double>& x) {
-  NormalTail<double> result;
+// x · Φ(x) = max(x, 0) − t·Φ(−t), t = |x|, and Φ(−t) = q(t)^−8: the form of Abramowitz and Stegun 7.1.28,
+// with q fitted to the value as a whole: off by 2e-7 and a unit in the last place at most.
+inline Vec<float> gelu_erf(const Vec<float>& x) {
+  constexpr float kRoot[] = {1.09050763f,      0.108765475f,    0.0487927087f,    0.00952681713f,
+                             0.000813132501f,  0.000357630226f, -2.12928862e-05f, 2.16873304e-05f,
+                             -3.46839738e-06f, 4.57422232e-07f};
+  const Vec<float> t = lesser<float>(larger<float>(x, -x), splat(14.0f));
+  Vec<float> q = polynomial(kRoot, t);
+  q *= q;
+  q *= q;
+  return larger<float>(splat(0.0f), x) - t * inverse_of(q * q);  // in this order a NaN stays one
+}
+inline Vec<double> gelu_erf(Vec<double> x) {
+  for (int lane = 0; lane < kLanes<double>; ++lane)
+    x[lane] *= 0.5 * ::erfc(x[lane] * -0.707106781186547524);
+  return x;
+}
+
+// Φ(x) + x · φ(x) = 1/2 + x · p(x²) / q(x²), fitted on [−6, 6], off by 2e-7 at most; it changes by less
+// beyond.
+inline Vec<float> gelu_erf_slope(const Vec<float>& x) {
+  constexpr float kOver[] = {0.797884524f,    -0.0180378295f, 0.013569003f,    0.000285227463f,
+                             3.20271574e-05f, 1.1219438e-06f, 1.30031257e-08f, -2.88803512e-11f};
+  constexpr float kUnder[] = {
+      1.0f, 0.310725778f, 0.0455828868f, 0.00415022904f, 0.000258607004f, 1.08122795e-05f, 3.6363906e-07f};
+  const Vec<float> near = lesser<float>(splat(6.0f), larger<float>(splat(-6.0f), x));
+  const Vec<float> t = near * near;
+  return near * polynomial(kOver, t) * inverse_of(polynomial(kUnder, t)) + 0.5f;
+}
+inline Vec<double> gelu_erf_slope(Vec<double> x) {
   for (int lane = 0; lane < kLanes<double>; ++lane) {
-    result.tail[lane] = 0.5 * ::erfc(::fabs(x[lane]) * 0.707106781186547524);
-    result.density[lane] = ::exp(-0.5 * x[lane] * x[lane]) * 0.398942280401432678;
+    const double density = ::exp(-0.5 * x[lane] * x[lane]) * 0.398942280401432678;
+    x[lane] = 0.5 * ::erfc(x[lane] * -0.707106781186547524) + x[lane] * density;
   }
-  return result;
+  return x;
 }
 
 template <class T>
@@ -45,17 +61,13 @@ inline Vec<T> logistic(const Vec<T>& x) {
 
 // Each kind has y = gelu(x) and slope = gelu'(x).
 struct GeluErf {
-  // x · Φ(x)
   template <class T>
   static Vec<T> y(const Vec<T>& x) {
-    const Vec<T> tail = normal_tail(x).tail;
-    return x * (x < T{0} ? tail : T{1} - tail);
+    return gelu_erf(x);
   }
-  // Φ(x) + x · φ(x)
   template <class T>
   static Vec<T> slope(const Vec<T>& x) {
-    const NormalTail<T> normal = normal_tail(x);
-    return (x < T{0} ? normal.tail : T{1} - normal.tail) + x * normal.density;
+    return gelu_erf_slope(x);
   }
 };
 

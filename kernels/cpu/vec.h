@@ -7,7 +7,7 @@
 #include <cstring>
 #include <utility>
 
-#if defined(__AVX512F__)
+#if defined(__AVX__)
 #include <immintrin.h>
 #endif
 
@@ -105,8 +105,8 @@ inline Vec<T> lesser(const Vec<T>& a, const Vec<T>& b) {
   return a < b ? a : b;
 }
 
+// One instruction, where g++ 12 often makes two of a comparison.
 #if defined(__AVX512F__)
-// One instruction, where g++ 12 makes two of a comparison.
 template <>
 inline Vec<float> larger<float>(const Vec<float>& a, const Vec<float>& b) {
   return reinterpret_cast<Vec<float>>(
@@ -116,6 +116,17 @@ template <>
 inline Vec<float> lesser<float>(const Vec<float>& a, const Vec<float>& b) {
   return reinterpret_cast<Vec<float>>(
       _mm512_min_ps(reinterpret_cast<__m512>(a), reinterpret_cast<__m512>(b)));
+}
+#elif defined(__AVX__)
+template <>
+inline Vec<float> larger<float>(const Vec<float>& a, const Vec<float>& b) {
+  return reinterpret_cast<Vec<float>>(
+      _mm256_max_ps(reinterpret_cast<__m256>(a), reinterpret_cast<__m256>(b)));
+}
+template <>
+inline Vec<float> lesser<float>(const Vec<float>& a, const Vec<float>& b) {
+  return reinterpret_cast<Vec<float>>(
+      _mm256_min_ps(reinterpret_cast<__m256>(a), reinterpret_cast<__m256>(b)));
 }
 #endif
 

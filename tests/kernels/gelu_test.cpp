@@ -2,6 +2,9 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
+#include <limits>
+
 #include "tests/support/kernels_op_run.h"
 
 namespace vitrail::test {
@@ -48,6 +51,57 @@ TEST_CASE("gelu: from pre alone come the bits of the fused op") {
       }
     }
   }
+}
+
+// gelu(pre), and dx = gelu'(pre): the gradient through one output of ones.
+void value_and_slope(OpRun& run) {
+  const std::int64_t features = 3001;
+  const Shape xs = {1, 1, features}, ys = {1, 1, 1};
+  std::vector<double> pre(static_cast<std::size_t>(features));
+  for (std::size_t i = 0; i < pre.size(); ++i)
+    pre[i] = static_cast<double>(static_cast<float>(0.01 * static_cast<double>(i) - 15));
+  const Out given = run.cotangent("pre", xs, pre);
+  run.backend().run(GeluForward{.y = run.output("y", xs), .pre = given, .dropout = {}});
+  LinearResidualBackward backward{};
+  backward.dx = run.output("slope", xs);
+  backward.dbranch = run.output("dbranch", ys);
+  backward.dweight_acc = run.accumulator("dweight", {1, features});
+  backward.dy = run.cotangent("one", ys, {1});
+  backward.x = run.input("x", xs);
+  backward.weight = run.cotangent("ones", {1, features}, std::vector<double>(pre.size(), 1));
+  backward.gelu_pre = given;
+  run.backend().run(backward);
+}
+
+// Both are fitted in f32 (kernels/cpu/gelu.h).
+TEST_CASE("gelu: erf and its slope from tail to tail") {
+  OpRun exact(*cpu_backend(), DType::f64, {});
+  value_and_slope(exact);
+  const Values expected = exact.results();
+  for (const char* isa : {"avx2", "avx512"}) {
+    Backend* backend = cpu_backend({.threads = 2, .isa = isa});
+    if (backend == nullptr) continue;
+    CAPTURE(isa);
+    OpRun run(*backend, DType::f32, {});
+    value_and_slope(run);
+    const Values found = run.results();
+    for (std::size_t i = 0; i < found.at("y").size(); ++i) {
+      const double y = expected.at("y")[i], error = std::abs(found.at("y")[i] - y);
+      CAPTURE(y);
+      CHECK(error <= 2e-7 + 6e-8 * std::abs(y));
+      if (y < -1e-7) CHECK(error <= 2e-2 * -y);
+      CHECK(std::abs(found.at("slope")[i] - expected.at("slope")[i]) <= 4e-7);
+    }
+  }
+}
+
+TEST_CASE("gelu: an infinity or a NaN is not hidden") {
+  constexpr double kInf = std::numeric_limits<double>::infinity();
+  OpRun run(*cpu_backend(), DType::f32, {});
+  const Out pre = run.cotangent("pre", {1, 1, 2}, {kInf, std::nan("")});
+  run.backend().run(GeluForward{.y = run.output("y", {1, 1, 2}), .pre = pre, .dropout = {}});
+  CHECK(run.results().at("y")[0] == kInf);
+  CHECK(std::isnan(run.results().at("y")[1]));
 }
 
 TEST_CASE("gelu: threads and instruction sets") {
