@@ -39,8 +39,9 @@ Steps signed_steps(const Range& range) {
 
 Product Layers::quantised_product(const std::string& module, const Value& x, const std::string& gamma) {
   const std::string scope = scope_of(module);
-  const float limit = options_.numbers == Numbers::int8_weights ? 127 : kMultipliedLimit;
-  const Weights::Quantised quantised = weights_.quantised(module + ".weight", gamma, limit);
+  const bool full = options_.numbers == Numbers::int8_weights || options_.full_range;
+  const Weights::Quantised quantised =
+      weights_.quantised(module + ".weight", gamma, full ? 127 : kMultipliedLimit);
   const std::optional<Value> bias = weights_.bias(module + ".bias", gamma);
   if (options_.numbers == Numbers::int8_dynamic) {
     return {module, dynamic_product(scope, x, quantised), bias};

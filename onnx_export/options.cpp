@@ -50,6 +50,16 @@ void check_any_size(const ExportOptions& options, const InputConfig& input) {
   }
 }
 
+void check_full_range(const ExportOptions& options) {
+  if (!options.full_range || options.numbers == Numbers::int8_dynamic ||
+      options.numbers == Numbers::int8_static)
+    return;
+  throw ConfigError(
+      fmt::format("--full-range: expected --dtype int8, int8-dynamic or int8-static, found {}: others do not "
+                  "multiply in 8 bits",
+                  name_of(options.numbers)));
+}
+
 }  // namespace
 
 std::string_view name_of(Profile profile) {
@@ -93,6 +103,7 @@ void check(const ExportOptions& options, const VitConfig& config, const InputCon
   check_batch(options);
   check_attention(options, config);
   check_any_size(options, input);
+  check_full_range(options);
   if (options.top < 1) throw ConfigError(fmt::format("--top: expected at least 1, found {}", options.top));
 }
 

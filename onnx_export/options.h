@@ -47,6 +47,7 @@ struct ExportOptions {
   SampleLayout layout = SampleLayout::nhwc;
   bool any_size = false;  // samples of any size, resized and cropped in the graph
   Numbers numbers = Numbers::fp32;
+  bool full_range = false;  // int8_dynamic, int8_static: weights within ±127, not ±64; wants VNNI or the like
   bool external_data = false;  // weights in a file of their own even where one could hold them
 };
 

@@ -17,7 +17,7 @@ struct OnnxOptions {
               dtype = "fp32";
   std::int64_t opset = 0, top = 5;  // opset 0: the profile's
   std::vector<std::int64_t> blocks;
-  bool any_size = false, external_data = false, json = false, verify = false;
+  bool any_size = false, full_range = false, external_data = false, json = false, verify = false;
   std::vector<std::string> settings;  // data=FOLDER
 };
 

@@ -53,6 +53,7 @@ onnx::ExportOptions parsed(const OnnxOptions& options) {
   result.layout = kind_of<onnx::SampleLayout>("--pixels", onnx::kLayoutNames, options.layout);
   result.any_size = options.any_size;
   result.numbers = numbers_of(options);
+  result.full_range = options.full_range;
   result.external_data = options.external_data;
   return result;
 }
@@ -78,6 +79,10 @@ std::shared_ptr<OnnxOptions> add_onnx_options(CLI::App& command) {
   command.add_flag("--any-size", options->any_size, "with uint8 and modern: the graph resizes and crops")
       ->group(group);
   text("--dtype", options->dtype, "fp32, fp16, int8, int8-dynamic, int8-static, int8-weights");
+  command
+      .add_flag("--full-range", options->full_range,
+                "int8: weights in 8 bits, not 7; for processors with VNNI or the like")
+      ->group(group);
   command.add_flag("--external-data", options->external_data, "weights in a file beside")->group(group);
   command
       .add_flag("--verify", options->verify,

@@ -136,9 +136,9 @@ TEST_CASE("how far a graph is from the engine") {
   for (std::size_t i = 0; i < images.size(); ++i)
     images[i] = static_cast<float>(i % 37) / 18 - 1;
   const std::vector<std::int64_t> labels(10, 1);
-  const auto measured = [&](Numbers numbers) {
-    Comparison comparison(build_vit(model, *backend, {.numbers = numbers}), model.config,
-                          model.params.views(), *backend);
+  const auto measured = [&](Numbers numbers, bool full_range = false) {
+    const ExportOptions options{.numbers = numbers, .full_range = full_range};
+    Comparison comparison(build_vit(model, *backend, options), model.config, model.params.views(), *backend);
     comparison.add(images, labels);
     return comparison.result();
   };
@@ -150,6 +150,10 @@ TEST_CASE("how far a graph is from the engine") {
   CHECK(exact.engine_right == exact.graph_right);
   CHECK(coarse.largest_difference > 1e-4);
   CHECK(coarse.largest_difference < 0.2 * (1 + coarse.largest_logit));
+  const auto difference = [&](bool full_range) {
+    return measured(Numbers::int8_dynamic, full_range).largest_difference;
+  };
+  CHECK(difference(true) < difference(false));  // a bit more of each weight
 }
 
 TEST_CASE("sizes that contradict each other are refused") {

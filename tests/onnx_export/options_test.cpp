@@ -38,6 +38,8 @@ TEST_CASE("what cannot be exported is refused by the option's name") {
   CHECK_THROWS_AS(check_tiny({.output = Output::attention, .attention = {2}}), ConfigError);
   CHECK_THROWS_AS(check_tiny({.attention = {0}}), ConfigError);
   CHECK_THROWS_AS(check_tiny({.input = InputKind::samples, .any_size = true}), ConfigError);
+  CHECK_THROWS_AS(check_tiny({.numbers = Numbers::int8_weights, .full_range = true}), ConfigError);
+  CHECK_NOTHROW(check_tiny({.numbers = Numbers::int8_dynamic, .full_range = true}));
   const ExportOptions any{.profile = Profile::modern, .input = InputKind::samples, .any_size = true};
   CHECK_NOTHROW(check_tiny(any));
   CHECK_THROWS_AS(check_tiny(any, {.size = 8, .crop_pct = 1.2}), ConfigError);
