@@ -51,6 +51,26 @@ Key dtype_key() {
           }};
 }
 
+// "auto" stays: another machine may choose another level, and the bits are the same.
+Key recompute_key() {
+  static constexpr const char* kAccepts = "none | gelu | block | auto";
+  return {
+      "memory.recompute", kAccepts,
+      "what the backward makes again to save memory: nothing; the outputs of norms and GELU; each block's "
+      "forward; auto: as little as fits into memory.limit",
+      [](const TrainConfig& config) {
+        return std::string(config.memory.recompute_auto ? "auto" : name_of(config.memory.recompute));
+      },
+      [](TrainConfig& config, std::string_view text) {
+        config.memory.recompute_auto = text == "auto";
+        if (config.memory.recompute_auto) return;
+        for (const Recompute level : {Recompute::none, Recompute::gelu, Recompute::block}) {
+          if (text == name_of(level)) return void(config.memory.recompute = level);
+        }
+        refuse_value("memory.recompute", kAccepts, text);
+      }};
+}
+
 // "auto" stands for accumulate=auto and is never written back.
 Key batch_key() {
   static constexpr WholeRange kRange{1, 1 << 20};
@@ -155,10 +175,7 @@ void add_upkeep_keys(std::vector<Key>& rows) {
   rows.push_back(
       whole("save.keep_every", VITRAIL_FIELD(save.keep_every), {0, kNoWholeLimit},
             "the first checkpoint at or after every so many steps stays in kept/ for good; 0: none"));
-  rows.push_back(choice("memory.recompute", VITRAIL_FIELD(memory.recompute),
-                        {Recompute::none, Recompute::gelu, Recompute::block},
-                        "what the backward makes again to save memory: nothing; the outputs of norms and "
-                        "GELU; each block's forward"));
+  rows.push_back(recompute_key());
   rows.push_back(memory_limit_key());
 }
 

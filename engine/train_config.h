@@ -54,7 +54,8 @@ struct SaveConfig {
 
 struct MemoryConfig {
   Recompute recompute = Recompute::gelu;  // costs less than can be measured
-  std::uint64_t limit = 0;                // bytes that the run may take; 0: a share of what is free
+  bool recompute_auto = true;  // the level is the machine's choice, whenever a run begins or goes on
+  std::uint64_t limit = 0;     // bytes that the run may take; 0: a share of what is free
 
   friend bool operator==(const MemoryConfig&, const MemoryConfig&) = default;
 };

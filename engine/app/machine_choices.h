@@ -1,5 +1,6 @@
 #pragma once
-// What depends on the machine and was left to the program: dtype=auto and accumulate=auto.
+// What depends on the machine and was left to the program: dtype=auto, accumulate=auto and
+// memory.recompute=auto.
 
 #include "engine/app/choices.h"
 
@@ -14,5 +15,9 @@ DType chosen_dtype(const TrainConfig& config, const BackendInfo& device);
 // image at a time.
 std::vector<Choice> choose_for_machine(RunConfig& config, const DataSource& data, const BackendInfo& device,
                                        std::uint64_t available);
+
+// For a run that goes on, whose batches stay cut as they were: memory.recompute=auto alone. Refuses nothing.
+std::vector<Choice> choose_recompute(RunConfig& config, const DataSource& data, const BackendInfo& device,
+                                     std::uint64_t available);
 
 }  // namespace vitrail::app

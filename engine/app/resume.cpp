@@ -4,6 +4,7 @@
 
 #include "engine/app/banner.h"
 #include "engine/app/commands.h"
+#include "engine/app/machine_choices.h"
 #include "engine/app/platform.h"
 #include "engine/app/run_lock.h"
 #include "engine/app/signals.h"
@@ -168,8 +169,8 @@ void take_possession(Console& console, const RunFolder& folder, const Resumption
   }
 }
 
-ExitCode go_on(Console& console, RunFolder& folder, const Resumption& resumption) {
-  const RunConfig& config = resumption.config;
+ExitCode go_on(Console& console, RunFolder& folder, Resumption resumption) {
+  RunConfig& config = resumption.config;
   const std::unique_ptr<Backend> backend = open_device(config);
   show_program(console, backend->info(), folder.path());
   console.announce(fmt::format("reading {}", config.train.data));
@@ -177,6 +178,8 @@ ExitCode go_on(Console& console, RunFolder& folder, const Resumption& resumption
   const DataSource data =
       open_data(config.train.data, {.val_fraction = config.train.val_fraction, .seed = config.train.seed});
   const double data_seconds = watch.seconds();
+  const std::vector<Choice> choices =
+      choose_recompute(config, data, backend->info(), memory_available(*backend));
   Trainer trainer(*backend, config.train, data, data_threads(config, backend->info()));
   trainer.load(resumption.checkpoint);
   const nlohmann::ordered_json arithmetic = arithmetic_json(backend->info());
@@ -193,6 +196,7 @@ ExitCode go_on(Console& console, RunFolder& folder, const Resumption& resumption
   folder.rewind_metrics(trainer.step());
   folder.write_text("config.toml", to_toml(config));
   show_data(console, data, data_seconds);
+  show_choices(console, choices);
   show_plan(console, trainer, *backend);
   return TrainingLoop(console, folder, trainer, data, config, arithmetic).run();
 }
@@ -202,10 +206,10 @@ ExitCode resume(Console& console, const std::string& run, const std::vector<std:
   RunFolder folder = RunFolder::open(run);
   const RunLock lock(folder.path());
   console.announce(fmt::format("checking the checkpoints of {}", run));
-  const Resumption resumption = read_resumption(console, folder, arguments);
+  Resumption resumption = read_resumption(console, folder, arguments);
   console.set_interval(resumption.config.log_every);
   console.log_to(folder.log());
-  return go_on(console, folder, resumption);
+  return go_on(console, folder, std::move(resumption));
 }
 
 }  // namespace

@@ -84,7 +84,8 @@ TrainConfig unusual() {
                 .gamma = 0.7};
   c.ema = {.decay = 0.9998, .warmup = false};
   c.save = {.mode = SaveMode::barrier, .every_steps = 11, .keep = 2, .keep_every = 33};
-  c.memory = {.recompute = Recompute::block, .limit = (std::uint64_t{3} << 30) + 1024};
+  c.memory = {
+      .recompute = Recompute::block, .recompute_auto = false, .limit = (std::uint64_t{3} << 30) + 1024};
   c.init = {.file = "some where/weights.safetensors",
             .norm_eps = 1e-12,
             .gelu = GeluKind::tanh,
