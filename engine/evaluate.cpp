@@ -39,27 +39,38 @@ const VitConfig& Classifier::config() const {
 }
 
 std::vector<float> Classifier::logits(std::span<const float> images) {
-  const VitConfig& config = this->config();
-  const std::size_t pixels = static_cast<std::size_t>(config.in_chans * config.img_size * config.img_size);
-  const std::size_t classes = static_cast<std::size_t>(config.num_classes);
-  if (images.size() % pixels != 0) {
-    throw Error("classifier: the images' elements are no multiple of in_chans · img_size²");
-  }
-  const std::size_t count = images.size() / pixels, batch = static_cast<std::size_t>(this->batch());
-  std::vector<float> logits(count * classes);
-  for (std::size_t first = 0; first < count; first += batch) {
-    const std::size_t now = std::min(batch, count - first);
-    forward(images.subspan(first * pixels, now * pixels),
-            std::span(logits).subspan(first * classes, now * classes));
+  const std::size_t most = static_cast<std::size_t>(images_.shape.elements());
+  std::vector<float> logits;
+  for (std::size_t first = 0; first < images.size(); first += most) {
+    begin(images.subspan(first, std::min(most, images.size() - first)));
+    const std::vector<float> found = finish();
+    logits.insert(logits.end(), found.begin(), found.end());
   }
   return logits;
 }
 
-void Classifier::forward(std::span<const float> images, std::span<float> logits) {
-  const std::int64_t count = static_cast<std::int64_t>(logits.size()) / config().num_classes;
-  const Out view = rows(images_, 0, count);
-  upload_floats(backend_, view, images);
-  download_floats(backend_, logits, vit_.infer(params_, view));
+Out Classifier::place_of(std::span<const float> images) const {
+  const auto elements = static_cast<std::int64_t>(images.size()), one = images_.shape.elements() / batch();
+  if (elements % one != 0) {
+    throw Error("classifier: the images' elements are no multiple of in_chans · img_size²");
+  }
+  return rows(images_, 0, elements / one);
+}
+
+void Classifier::prefetch(std::span<const float> images) {
+  prefetch_floats(backend_, place_of(images), images);
+}
+
+void Classifier::begin(std::span<const float> images, bool prefetched) {
+  const Out place = place_of(images);
+  prefetched ? deliver_floats(backend_, place, images) : upload_floats(backend_, place, images);
+  begun_ = vit_.infer(params_, place);
+}
+
+std::vector<float> Classifier::finish() {
+  std::vector<float> logits(static_cast<std::size_t>(begun_.shape.elements()));
+  download_floats(backend_, logits, begun_);
+  return logits;
 }
 
 std::vector<float> softmax(std::span<const float> logits) {
@@ -120,14 +131,20 @@ EvalReport evaluate(Classifier& classifier, const std::shared_ptr<const Dataset>
   report.confusion.resize(classes * classes);
   Tally total;
   const std::int64_t batches = loader.batches_per_epoch();
+  const Batch* batch = &loader.next();
   for (std::int64_t b = 0; b < batches; ++b) {
-    const Batch& batch = loader.next();
-    const std::vector<float> logits = classifier.logits(batch.images);
-    for (std::size_t i = 0; i < batch.labels.size(); ++i) {
-      if (batch.labels[i] < 0 || batch.labels[i] >= classifier.config().num_classes) {
+    classifier.begin(batch->images, b > 0);
+    const std::vector<std::int64_t> labels = batch->labels;
+    if (b + 1 < batches) {
+      batch = &loader.next();
+      classifier.prefetch(batch->images);
+    }
+    const std::vector<float> logits = classifier.finish();
+    for (std::size_t i = 0; i < labels.size(); ++i) {
+      if (labels[i] < 0 || labels[i] >= classifier.config().num_classes) {
         throw DataError("evaluation: the data has more classes than the model's " + std::to_string(classes));
       }
-      tally(total, report, std::span(logits).subspan(i * classes, classes), batch.labels[i]);
+      tally(total, report, std::span(logits).subspan(i * classes, classes), labels[i]);
     }
     if (progress && !progress(report.samples, dataset->size())) break;
   }

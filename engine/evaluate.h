@@ -28,12 +28,17 @@ class Classifier {
 
   // images: (count, in_chans, img_size, img_size), normalised. Returns logits (count, num_classes).
   std::vector<float> logits(std::span<const float> images);
+  // The same in parts, of at most `batch` images: while the device is at some, the next come to it.
+  void prefetch(std::span<const float> images);  // which stay as they are until they are begun
+  void begin(std::span<const float> images, bool prefetched = false);
+  std::vector<float> finish();  // the logits of those begun
 
   std::int64_t batch() const { return images_.shape[0]; }
   const VitConfig& config() const;
 
  private:
-  void forward(std::span<const float> images, std::span<float> logits);
+  // Where so many images lie on the device.
+  Out place_of(std::span<const float> images) const;
 
   Backend& backend_;
   std::unique_ptr<Vit> own_vit_;
@@ -41,6 +46,7 @@ class Classifier {
   Vit& vit_;
   const VitParams& params_;
   Out images_;
+  In begun_;
 };
 
 std::vector<float> softmax(std::span<const float> logits);

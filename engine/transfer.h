@@ -14,11 +14,12 @@ inline void upload_floats(Backend& backend, Out to, std::span<const float> from)
   backend.upload(to, wide.data(), wide.size() * sizeof(double));
 }
 
-// Of f32 alone: devices with memory of their own compute in nothing wider.
+// Devices with memory of their own have no images wider than f32.
 inline void prefetch_floats(Backend& backend, Out to, std::span<const float> from) {
-  backend.prefetch(to, from.data(), from.size_bytes());
+  if (to.dtype == DType::f32) backend.prefetch(to, from.data(), from.size_bytes());
 }
 inline void deliver_floats(Backend& backend, Out to, std::span<const float> from) {
+  if (to.dtype != DType::f32) return upload_floats(backend, to, from);
   backend.deliver(to, from.data(), from.size_bytes());
 }
 

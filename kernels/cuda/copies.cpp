@@ -30,7 +30,7 @@ Copies::~Copies() {
 
 Copies::Stage& Copies::stage_for(const void* to, std::size_t bytes) {
   const auto found = stages_.find(to);
-  if (found != stages_.end() && found->second.bytes == bytes) return found->second;
+  if (found != stages_.end() && found->second.bytes >= bytes) return found->second;
   if (found != stages_.end()) stages_.erase(found);
   return stages_.try_emplace(to, bytes).first->second;
 }
@@ -45,10 +45,10 @@ void Copies::prefetch(void* to, const void* from, std::size_t bytes) {
   stage.arrived.record(in_);
 }
 
-void Copies::deliver(void* to) {
+void Copies::deliver(void* to, std::size_t bytes) {
   Stage& stage = stages_.at(to);
   stage.arrived.hold(ops_);
-  require(cudaMemcpyAsync(to, stage.device, stage.bytes, cudaMemcpyDeviceToDevice, ops_),
+  require(cudaMemcpyAsync(to, stage.device, bytes, cudaMemcpyDeviceToDevice, ops_),
           "taking what was copied ahead");
   stage.delivered.record(ops_);
 }

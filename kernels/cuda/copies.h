@@ -19,7 +19,7 @@ class Copies {
   // Host to device. `to` is written by deliver(), in the order of the ops; until then the bytes lie beside
   // it.
   void prefetch(void* to, const void* from, std::size_t bytes);
-  void deliver(void* to);
+  void deliver(void* to, std::size_t bytes);
   // Of memory that is freed.
   void forget(const std::byte* data, std::size_t bytes);
 

@@ -94,7 +94,7 @@ class CudaBackend final : public Backend {
   void deliver(Out to, const void*, std::size_t bytes) override {
     require_bytes("deliver", to, bytes);
     use_gpu(gpu_);
-    copies_.deliver(to.data);
+    copies_.deliver(to.data, bytes);
   }
   void begin_download(void* to, In from, std::size_t bytes) override {
     require_bytes("download", from, bytes);
