@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include "kernels/error.h"
+#include "tests/support/attention_run.h"
 #include "tests/support/gradient.h"
 #include "tests/support/kernels_op_run.h"
 
@@ -41,40 +42,6 @@ TEST_CASE("cuda: numbers of bf16 that begin anywhere") {
   for (std::int64_t count : {1, 31, 64})
     check_close("gelu", gelu_of_unaligned(*cuda_backend(), count), gelu_of_unaligned(*cpu_backend(), count),
                 kBf16Roundoff);
-}
-
-Scenario attention(std::int64_t tokens, std::int64_t heads, std::int64_t head_dim, double rate) {
-  return [=](OpRun& run) {
-    const std::int64_t dim = heads * head_dim;
-    const Shape wide = {1, tokens, 3 * dim}, narrow = {1, tokens, dim};
-    const Dropout dropout{.rate = rate, .key = {.seed = 5, .purpose = Purpose::attn_drop}};
-    const In qkv = run.input("qkv", wide);
-    const Out y = run.output("y", narrow), lse = run.output("lse", {1, heads, tokens});
-    run.backend().run(AttentionForward{.y = y, .lse = lse, .qkv = qkv, .heads = heads, .dropout = dropout});
-    run.backend().run(AttentionBackward{.dqkv = run.output("dqkv", wide),
-                                        .dy = run.cotangent("y", narrow),
-                                        .y = y,
-                                        .qkv = qkv,
-                                        .lse = lse,
-                                        .heads = heads,
-                                        .dropout = dropout});
-  };
-}
-
-void check_attention(std::int64_t tokens, std::int64_t heads, std::int64_t head_dim, double rate) {
-  CAPTURE(tokens);
-  CAPTURE(head_dim);
-  const Scenario scenario = attention(tokens, heads, head_dim, rate);
-  CHECK(check_cuda(scenario, {}, reference_results(scenario)));
-}
-
-TEST_CASE("cuda: attention of every head size and odd numbers of tokens") {
-  for (std::int64_t tokens : {1, 31, 33})
-    check_attention(tokens, 2, 16, 0);
-  check_attention(257, 1, 64, 0);
-  check_attention(65, 1, 80, 0);
-  check_attention(40, 1, 96, 0.2);
-  check_attention(70, 1, 128, 0);
 }
 
 // f32 → bf16 → f32, with what rounds in every way.
@@ -162,7 +129,7 @@ TEST_CASE("cuda: a GPU is chosen by its number, or the first where any will do")
 }
 
 TEST_CASE("cuda: what the device does not have is refused by name") {
-  CHECK_THROWS_AS(results_on(*cuda_backend(), DType::f32, attention(4, 1, 130, 0), {}), Error);
+  CHECK_THROWS_AS(results_on(*cuda_backend(), DType::f32, attention_backward({1, 4, 1, 130}, 0), {}), Error);
   CHECK_THROWS_AS(results_on(*cuda_backend(), DType::f64, dropped({2, 4}), {}), Error);
 }
 

@@ -1,48 +1,18 @@
 #include "kernels/attention.h"
 
-#include <doctest/doctest.h>
-
-#include <cmath>
-
-#include "tests/support/kernels_op_run.h"
+#include "tests/support/attention_run.h"
 
 namespace vitrail::test {
 namespace {
 
-struct Sizes {
-  std::int64_t batch, tokens, heads, head_dim;
-};
-
-Dropout dropout(double rate) {
-  return {.rate = rate,
-          .key = {.seed = 3, .purpose = Purpose::attn_drop, .layer = 1, .step = 9},
-          .first_sample = 4};
-}
-
-Scenario attention(const Sizes& s, double rate) {
-  return [=](OpRun& run) {
-    const std::int64_t dim = s.heads * s.head_dim;
-    const Shape wide = {s.batch, s.tokens, 3 * dim}, narrow = {s.batch, s.tokens, dim};
-    const In qkv = run.input("qkv", wide);
-    const Out y = run.output("y", narrow), lse = run.output("lse", {s.batch, s.heads, s.tokens});
-    run.backend().run(
-        AttentionForward{.y = y, .lse = lse, .qkv = qkv, .heads = s.heads, .dropout = dropout(rate)});
-    run.backend().run(AttentionBackward{.dqkv = run.output("dqkv", wide),
-                                        .dy = run.cotangent("y", narrow),
-                                        .y = y,
-                                        .qkv = qkv,
-                                        .lse = lse,
-                                        .heads = s.heads,
-                                        .dropout = dropout(rate)});
-  };
-}
+using Sizes = AttentionSizes;
 
 TEST_CASE("attention: the backward is the forward's gradient") {
   for (const Sizes& s :
        {Sizes{1, 1, 1, 1}, Sizes{2, 5, 3, 4}, Sizes{1, 31, 2, 7}, Sizes{2, 33, 1, 16}, Sizes{1, 197, 2, 3}}) {
     CAPTURE(s.tokens);
-    check_gradients(attention(s, 0), {"qkv"});
-    check_gradients(attention(s, 0.25), {"qkv"});
+    check_gradients(attention_backward(s, 0), {"qkv"});
+    check_gradients(attention_backward(s, 0.25), {"qkv"});
   }
 }
 
@@ -50,8 +20,8 @@ TEST_CASE("attention: f32, threads and instruction sets") {
   for (const Sizes& s :
        {Sizes{2, 1, 3, 64}, Sizes{2, 31, 3, 20}, Sizes{3, 33, 2, 32}, Sizes{2, 197, 3, 64}}) {
     CAPTURE(s.tokens);
-    check_backends(attention(s, 0));
-    check_backends(attention(s, 0.1));
+    check_backends(attention_backward(s, 0));
+    check_backends(attention_backward(s, 0.1));
   }
 }
 
@@ -92,7 +62,7 @@ Naive naive_row(const std::vector<double>& qkv, const Sizes& s, const Dropout& d
 void check_naive(const Sizes& s, double rate) {
   const std::int64_t dim = s.heads * s.head_dim;
   OpRun run(*cpu_backend(), DType::f64, {});
-  attention(s, rate)(run);
+  attention_backward(s, rate)(run);
   OpRun again(*cpu_backend(), DType::f64, {});
   const std::vector<double> qkv = again.input("qkv", {s.batch, s.tokens, 3 * dim}).get();
   const Values results = run.results();
@@ -100,7 +70,7 @@ void check_naive(const Sizes& s, double rate) {
   for (std::int64_t b = 0; b < s.batch; ++b) {
     for (std::int64_t head = 0; head < s.heads; ++head) {
       for (std::int64_t query = 0; query < s.tokens; ++query) {
-        const Naive row = naive_row(qkv, s, dropout(rate), b, head, query);
+        const Naive row = naive_row(qkv, s, attention_dropout(rate), b, head, query);
         const auto at = static_cast<std::size_t>((b * s.tokens + query) * dim + head * s.head_dim);
         const auto lse_at = static_cast<std::size_t>((b * s.heads + head) * s.tokens + query);
         worst = std::max(worst, std::abs(results.at("lse")[lse_at] - row.lse));
@@ -127,7 +97,7 @@ TEST_CASE("attention: large scores neither overflow nor become NaN") {
   for (int i = 0; i < 33 * 24; ++i)
     given["qkv"].push_back(i % 24 < 16 ? 60 * std::sin(i) : std::cos(i));
   OpRun run(*cpu_backend(), DType::f32, given);
-  attention(s, 0)(run);
+  attention_backward(s, 0)(run);
   const Values results = run.results();
   for (const char* name : {"y", "lse", "dqkv"}) {
     for (double value : results.at(name))
