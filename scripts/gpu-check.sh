@@ -109,7 +109,7 @@ models=(vit_tiny_patch16_224 vit_small_patch16_224 vit_base_patch16_224 vit_larg
 batches=(32 128 256)
 steps=10
 dtypes=(f32 bf16)
-if ((emulated)); then models=(custom) batches=(2) steps=1 dtypes=(f32); fi
+if ((emulated)); then models=(custom) batches=(2) steps=1; fi
 lines=$out/training.jsonl
 : >"$lines"
 for model in "${models[@]}"; do
