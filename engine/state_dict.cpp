@@ -65,7 +65,7 @@ std::vector<std::string> keys_but(const Datum& root, std::string_view taken) {
   return keys;
 }
 
-[[noreturn]] void refuse(const Datum& root) {
+[[noreturn]] void refuse_root(const Datum& root) {
   std::string found = "something else";
   if (const Datum::Dict* dict = root.as<Datum::Dict>())
     found = dict->items.empty() ? "an empty dict" : "a dict of " + listed(keys_but(root, ""));
@@ -92,7 +92,7 @@ class Finder {
     if (choice_ == WeightChoice::ema && !average_)
       throw ConfigError("no average of the weights is in it: leave the choice of EMA weights out");
     collect(*dict);
-    if (result_.tensors.empty()) refuse(root);
+    if (result_.tensors.empty()) refuse_root(root);
     if (lightning_) keep_model();
     tie();
     strip_prefixes(result_.tensors, result_.notes);

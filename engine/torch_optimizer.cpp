@@ -17,11 +17,11 @@ using format::Datum;
 using format::ElementType;
 using format::TensorRecord;
 
-constexpr const char* kWeightsAlone =
+constexpr const char* kItsWeightsAlone =
     "; use init=FILE in place of resume_from=FILE to take its weights alone";
 
-[[noreturn]] void refuse(const std::string& why) {
-  throw ConfigError("the optimizer's state: " + why + kWeightsAlone);
+[[noreturn]] void refuse_optimizer(const std::string& why) {
+  throw ConfigError("the optimizer's state: " + why + kItsWeightsAlone);
 }
 
 const Datum* find_any(const Datum& root, std::initializer_list<const char*> names) {
@@ -36,7 +36,8 @@ double number_of(const Datum& group, const char* key) {
   const Datum* value = group.find(key);
   double number = 0;
   if (value == nullptr || !value->number(number) || !std::isfinite(number)) {
-    refuse(fmt::format("expected a number '{}' in each of its param_groups, as Adam and AdamW have it", key));
+    refuse_optimizer(
+        fmt::format("expected a number '{}' in each of its param_groups, as Adam and AdamW have it", key));
   }
   return number;
 }
@@ -55,7 +56,8 @@ std::vector<double> betas_of(const Datum& group) {
     double beta = -1;
     if (item.number(beta) && beta >= 0 && beta < 1) betas.push_back(beta);
   }
-  if (betas.size() != 2) refuse("expected Adam's or AdamW's, with two betas in each of its param_groups");
+  if (betas.size() != 2)
+    refuse_optimizer("expected Adam's or AdamW's, with two betas in each of its param_groups");
   return betas;
 }
 
@@ -63,9 +65,9 @@ template <class T>
 std::vector<T> items_of(const Datum* value, const char* key) {
   std::vector<T> items;
   const auto* list = value != nullptr ? value->as<Datum::List>() : nullptr;
-  if (list == nullptr) refuse(fmt::format("expected a list '{}' in each of its param_groups", key));
+  if (list == nullptr) refuse_optimizer(fmt::format("expected a list '{}' in each of its param_groups", key));
   for (const Datum& item : list->items) {
-    if (item.as<T>() == nullptr) refuse(fmt::format("'{}' holds something unexpected", key));
+    if (item.as<T>() == nullptr) refuse_optimizer(fmt::format("'{}' holds something unexpected", key));
     items.push_back(*item.as<T>());
   }
   return items;
@@ -77,16 +79,16 @@ TorchGroup group_from(const Datum& datum) {
                    .weight_decay = number_of(datum, "weight_decay"),
                    .params = items_of<std::int64_t>(datum.find("params"), "params"),
                    .names = {}};
-  if (group.lr < 0 || group.weight_decay < 0) refuse("a negative lr or weight_decay");
+  if (group.lr < 0 || group.weight_decay < 0) refuse_optimizer("a negative lr or weight_decay");
   if (datum.find("initial_lr") != nullptr) group.initial_lr = number_of(datum, "initial_lr");
   const Datum* names = datum.find("param_names");
   if (names != nullptr && !names->is_none()) group.names = items_of<std::string>(names, "param_names");
   if (!group.names.empty() && group.names.size() != group.params.size()) {
-    refuse(fmt::format("{} param_names for {} params", group.names.size(), group.params.size()));
+    refuse_optimizer(fmt::format("{} param_names for {} params", group.names.size(), group.params.size()));
   }
   for (const char* unsupported : {"amsgrad", "maximize"}) {
     if (is_true(datum, unsupported))
-      refuse(fmt::format("'{}' is on, which Vitrail does not have", unsupported));
+      refuse_optimizer(fmt::format("'{}' is on, which Vitrail does not have", unsupported));
   }
   return group;
 }
@@ -106,7 +108,7 @@ void read_shared(const Datum& datum, bool first, TorchOptimizer& optimizer) {
     optimizer.kind = kind;
   } else if (betas[0] != optimizer.beta1 || betas[1] != optimizer.beta2 || eps != optimizer.eps ||
              kind != optimizer.kind) {
-    refuse(
+    refuse_optimizer(
         "betas, eps or the kind of weight decay differ between its param_groups, which Vitrail does not "
         "have");
   }
@@ -135,26 +137,26 @@ std::int64_t step_of(const Datum& state, const std::vector<TensorRecord>& tensor
     step = -1;
   }
   if (!(step >= 1 && step <= 1e15 && step == std::floor(step))) {
-    refuse(fmt::format("parameter {} has no whole number of steps, at least 1", number));
+    refuse_optimizer(fmt::format("parameter {} has no whole number of steps, at least 1", number));
   }
   return static_cast<std::int64_t>(step);
 }
 
 void read_state(const Datum& dict, const std::vector<TensorRecord>& tensors, TorchOptimizer& optimizer) {
   const auto* states = dict.as<Datum::Dict>();
-  if (states == nullptr) refuse("expected a dict 'state'");
-  if (states->items.empty()) refuse("it has not made a step yet");
+  if (states == nullptr) refuse_optimizer("expected a dict 'state'");
+  if (states->items.empty()) refuse_optimizer("it has not made a step yet");
   for (const Datum::Item& item : states->items) {
     const std::int64_t* number = item.key.as<std::int64_t>();
-    if (number == nullptr) refuse("expected the numbers of parameters as keys of 'state'");
+    if (number == nullptr) refuse_optimizer("expected the numbers of parameters as keys of 'state'");
     const Datum *first = item.value.find("exp_avg"), *second = item.value.find("exp_avg_sq");
     // What is missing is named later, by the parameter's name.
     if (tensor_at(first, tensors) == nullptr || tensor_at(second, tensors) == nullptr) continue;
     const std::int64_t step = step_of(item.value, tensors, *number);
     if (optimizer.state.empty()) optimizer.step = step;
     if (step != optimizer.step) {
-      refuse(fmt::format("its parameters have done different numbers of steps: {} and {}", optimizer.step,
-                         step));
+      refuse_optimizer(fmt::format("its parameters have done different numbers of steps: {} and {}",
+                                   optimizer.step, step));
     }
     optimizer.state[*number] = {first->as<Datum::Tensor>()->index, second->as<Datum::Tensor>()->index};
   }
@@ -169,11 +171,11 @@ std::int64_t check_numbers(const TorchOptimizer& optimizer) {
     count += std::ssize(group.params);
   }
   if (count == 0 || std::ssize(numbers) != count || *numbers.begin() != 0 || *numbers.rbegin() != count - 1) {
-    refuse("the params of its groups do not count 0, 1, 2, … once each");
+    refuse_optimizer("the params of its groups do not count 0, 1, 2, … once each");
   }
   if (!optimizer.state.empty() &&
       (optimizer.state.begin()->first < 0 || optimizer.state.rbegin()->first >= count)) {
-    refuse("'state' holds a parameter that is in no group");
+    refuse_optimizer("'state' holds a parameter that is in no group");
   }
   return count;
 }
@@ -204,14 +206,14 @@ TorchOptimizer read_torch_optimizer(const WeightFile& file) {
   if (state == nullptr || list == nullptr || list->items.empty()) {
     throw ConfigError(
         fmt::format("{}: expected the state dict of an optimizer beside the model's, found none{}",
-                    file.path.string(), kWeightsAlone));
+                    file.path.string(), kItsWeightsAlone));
   }
   TorchOptimizer optimizer;
   for (const Datum& group : list->items) {
     read_shared(group, optimizer.groups.empty(), optimizer);
     optimizer.groups.push_back(group_from(group));
   }
-  if (!(optimizer.eps > 0)) refuse("expected an eps above 0");
+  if (!(optimizer.eps > 0)) refuse_optimizer("expected an eps above 0");
   read_state(*state, file.root_tensors, optimizer);
   check_numbers(optimizer);
   return optimizer;

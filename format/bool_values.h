@@ -1,5 +1,5 @@
 #pragma once
-// Bools of other programs' files: whatever takes them for C++ bools needs 0 or 1.
+// What C++ asks of elements in other programs' files: alignment, and that a bool is 0 or 1.
 
 #include <fmt/format.h>
 
@@ -10,6 +10,13 @@
 #include "format/tensor_record.h"
 
 namespace vitrail::format {
+
+// Whether elements of a known type may be read where they stand: on a multiple of their size, of 8 bytes at
+// most.
+inline bool is_aligned(const std::byte* at, ElementType type) {
+  const auto size = static_cast<std::size_t>(std::clamp(*bits_of(type) / 8, 1, 8));
+  return reinterpret_cast<std::uintptr_t>(at) % size == 0;
+}
 
 // Throws FormatError when there are others; looks at nothing of another type.
 inline void check_bool_values(ElementType type, Bytes bytes) {

@@ -35,11 +35,6 @@ void check_record(const TensorRecord& tensor, bool later) {
   }
 }
 
-void append_hash(std::vector<std::byte>& out, const Hash128& hash) {
-  append(out, hash.low);
-  append(out, hash.high);
-}
-
 // A row to fill in: as it stood in the file that is copied, so that what a later version has added is kept.
 std::vector<std::byte> row_from(Bytes old, std::uint32_t size, bool later) {
   std::vector<std::byte> row(size);
@@ -177,8 +172,11 @@ Vector ContainerPlan::chunk_hashes() const {
   Vector vector{kElemStruct, kHashBytes, {}};
   for (std::size_t i = 0; i < entries_.size(); ++i) {
     if (entries_[i].owner != i) continue;
-    for (std::uint64_t c = 0; c < chunk_count(entries_[i].bytes.size()); ++c)
-      append_hash(vector.data, hashes_.empty() ? Hash128{} : hashes_[entries_[i].first_piece + c]);
+    for (std::uint64_t c = 0; c < chunk_count(entries_[i].bytes.size()); ++c) {
+      const Hash128 hash = hashes_.empty() ? Hash128{} : hashes_[entries_[i].first_piece + c];
+      append(vector.data, hash.low);
+      append(vector.data, hash.high);
+    }
   }
   return vector;
 }

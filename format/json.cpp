@@ -16,17 +16,17 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr std::size_t kShown = 80;  // bytes of a key or a message that go into an error
+constexpr std::size_t kShownBytes = 80;  // bytes of a key or a message that go into an error
 
 std::string shown(std::string_view text) {
-  if (text.size() <= kShown) return std::string(text);
-  std::size_t end = kShown;
+  if (text.size() <= kShownBytes) return std::string(text);
+  std::size_t end = kShownBytes;
   while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80)
     --end;
   return std::string(text.substr(0, end)) + "…";
 }
 
-bool is_text(std::string_view text) {
+bool is_json_text(std::string_view text) {
   return format::is_text(std::as_bytes(std::span(text)));
 }
 
@@ -116,7 +116,7 @@ class Builder {
   }
 
   static void check_text(const std::string& text) {
-    if (!is_text(text))
+    if (!is_json_text(text))
       throw FormatError(fmt::format("JSON text with the character NUL: '{}'", shown(text.c_str())));
   }
 
@@ -144,7 +144,7 @@ Datum parse_json(std::string_view text, const JsonLimits& limits) {
     throw FormatError(fmt::format("JSON of {} bytes: expected at most {}", text.size(), limits.bytes));
   }
   // Before the library sees it: to it NUL is the end of the text.
-  if (!is_text(text)) throw FormatError("no JSON: the text is no UTF-8, or has the character NUL");
+  if (!is_json_text(text)) throw FormatError("no JSON: the text is no UTF-8, or has the character NUL");
   if (text.starts_with("\xEF\xBB\xBF")) throw FormatError("no JSON: the text begins with a byte order mark");
   Builder builder(limits);
   if (!Json::sax_parse(text.begin(), text.end(), &builder)) throw FormatError("no JSON");

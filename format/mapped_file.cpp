@@ -14,7 +14,7 @@
 namespace vitrail::format {
 namespace {
 
-[[noreturn]] void fail(const std::filesystem::path& path, const char* operation, int reason) {
+[[noreturn]] void refuse_mapping(const std::filesystem::path& path, const char* operation, int reason) {
   throw FileError(fmt::format("{}: cannot {}: {}", path.string(), operation, std::strerror(reason)));
 }
 
@@ -36,15 +36,15 @@ class Descriptor {
 
 MappedFile::MappedFile(const std::filesystem::path& path) {
   const Descriptor descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (descriptor.value() < 0) fail(path, "open", errno);
+  if (descriptor.value() < 0) refuse_mapping(path, "open", errno);
   struct stat status {};
-  if (::fstat(descriptor.value(), &status) != 0) fail(path, "read its size", errno);
+  if (::fstat(descriptor.value(), &status) != 0) refuse_mapping(path, "read its size", errno);
   if (!S_ISREG(status.st_mode))
     throw FileError(path.string() + ": expected a file, found a folder or device");
   size_ = static_cast<std::size_t>(status.st_size);
   if (size_ == 0) return;
   void* mapped = ::mmap(nullptr, size_, PROT_READ, MAP_SHARED, descriptor.value(), 0);
-  if (mapped == MAP_FAILED) fail(path, "map", errno);
+  if (mapped == MAP_FAILED) refuse_mapping(path, "map", errno);
   data_ = static_cast<const std::byte*>(mapped);
 }
 

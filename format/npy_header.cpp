@@ -150,10 +150,10 @@ class Parser {
   std::size_t at_ = 0;
 };
 
-std::string_view header_text(Bytes array) {
-  constexpr std::string_view kMagic = "\x93NUMPY";
+std::string_view npy_header_text(Bytes array) {
+  constexpr std::string_view kNumpyMagic = "\x93NUMPY";
   const std::string_view all(reinterpret_cast<const char*>(array.data()), array.size());
-  if (!all.starts_with(kMagic)) throw FormatError("no NumPy array: it does not begin with \\x93NUMPY");
+  if (!all.starts_with(kNumpyMagic)) throw FormatError("no NumPy array: it does not begin with \\x93NUMPY");
   if (all.size() < 8) throw FormatError("cut off in its head");
   const int major = std::to_integer<int>(array[6]), minor = std::to_integer<int>(array[7]);
   if (major < 1 || major > 3 || minor != 0)
@@ -171,7 +171,7 @@ std::string_view header_text(Bytes array) {
 }  // namespace
 
 NpyHeader parse_npy_header(Bytes array) {
-  const std::string_view text = header_text(array);
+  const std::string_view text = npy_header_text(array);
   NpyHeader header = Parser(text).parse();
   header.data_begin =
       static_cast<std::uint64_t>(text.data() + text.size() - reinterpret_cast<const char*>(array.data()));

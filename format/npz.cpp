@@ -21,7 +21,7 @@ struct NpzFile::Storage {
 
 namespace {
 
-constexpr std::string_view kEnd = ".npy";
+constexpr std::string_view kNpyEnd = ".npy";
 
 // Row-major from elements whose first axis is the fastest.
 std::vector<std::byte> transposed(const NpyHeader& header, Bytes bytes) {
@@ -44,12 +44,6 @@ std::vector<std::byte> transposed(const NpyHeader& header, Bytes bytes) {
   return out;
 }
 
-bool is_aligned(const std::byte* at, ElementType type) {
-  return reinterpret_cast<std::uintptr_t>(at) %
-             std::min<std::size_t>(8, static_cast<std::size_t>(*bits_of(type)) / 8) ==
-         0;
-}
-
 // Whether the elements stand in another order than row-major.
 bool needs_transposing(const NpyHeader& header) {
   return header.fortran_order && std::count_if(header.shape.begin(), header.shape.end(),
@@ -59,7 +53,7 @@ bool needs_transposing(const NpyHeader& header) {
 TensorRecord read_array(const ZipReader& zip, const ZipEntry& entry,
                         std::deque<std::vector<std::byte>>& arrays) try {
   const std::string_view name = entry.name;
-  if (!name.ends_with(kEnd) || name.size() == kEnd.size() || name.size() > kMaxName + kEnd.size())
+  if (!name.ends_with(kNpyEnd) || name.size() == kNpyEnd.size() || name.size() > kMaxName + kNpyEnd.size())
     throw FormatError("expected arrays alone, which end in .npy, in a NumPy archive");
   Bytes content;
   if (entry.deflated) {
@@ -78,7 +72,7 @@ TensorRecord read_array(const ZipReader& zip, const ZipEntry& entry,
     bytes = arrays.emplace_back(bytes.begin(), bytes.end());
   }
   check_bool_values(header.type, bytes);
-  return {.name = std::string(name.substr(0, name.size() - kEnd.size())),
+  return {.name = std::string(name.substr(0, name.size() - kNpyEnd.size())),
           .type = header.type,
           .shape = header.shape,
           .bytes = bytes};

@@ -14,8 +14,8 @@
 namespace vitrail::format {
 namespace {
 
-constexpr std::size_t kCached = std::size_t{256}
-                                << 10;  // copied, then used while it is in the second-level cache
+constexpr std::size_t kCachedWindow = std::size_t{256}
+                                      << 10;  // copied, then used while it is in the second-level cache
 
 bool all_cached(const void* mapped, std::uint64_t bytes) {
   std::array<unsigned char, 128> pages{};
@@ -90,7 +90,8 @@ Bytes PartReader::some(std::uint64_t offset, std::uint64_t most) {
     past_cache_ = false;
   }
   window_begin_ = offset;
-  window_end_ = offset + std::min({end_ - offset, std::uint64_t{memory_.size()}, std::uint64_t{kCached}});
+  window_end_ =
+      offset + std::min({end_ - offset, std::uint64_t{memory_.size()}, std::uint64_t{kCachedWindow}});
   source_.read(offset, memory_.first(window_end_ - offset));
   return in_window(offset, most);
 }

@@ -20,11 +20,6 @@ bool is_index(Bytes bytes) {
 }
 
 // Elements that a processor takes in one piece begin at a multiple of their size.
-bool is_aligned(const std::byte* at, ElementType type) {
-  const auto size = static_cast<std::size_t>(std::clamp(*bits_of(type) / 8, 1, 8));
-  return reinterpret_cast<std::uintptr_t>(at) % size == 0;
-}
-
 }  // namespace
 
 // Of the whole tensor, piece by piece, so that it need not be in memory at once.

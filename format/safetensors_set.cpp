@@ -12,7 +12,7 @@ namespace fs = std::filesystem;
 // By file, the names of its tensors.
 using Shards = std::map<std::string, std::vector<std::string>>;
 
-constexpr std::size_t kShown = 5;  // names in an error
+constexpr std::size_t kShownNames = 5;  // names in an error
 
 bool is_plain_name(const std::string& file) {
   return !file.empty() && file.find_first_of("/\\") == file.npos && file != "." && file != ".." &&
@@ -59,9 +59,9 @@ void match(const std::string& file, std::span<const TensorRecord> found, std::ve
   std::set_difference(names.begin(), names.end(), expected.begin(), expected.end(), std::back_inserter(more));
   const auto first = [](std::vector<std::string>& list) {
     const std::size_t size = list.size();
-    list.resize(std::min(size, kShown));
+    list.resize(std::min(size, kShownNames));
     return fmt::format("{}{}", fmt::join(list, ", "),
-                       size > kShown ? fmt::format(" and {} more", size - kShown) : "");
+                       size > kShownNames ? fmt::format(" and {} more", size - kShownNames) : "");
   };
   if (!missing.empty()) throw FormatError(fmt::format("{}: expected the tensors {}", file, first(missing)));
   if (!more.empty())

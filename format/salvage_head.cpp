@@ -44,10 +44,10 @@ bool repair_one_bit(Block& prologue, Prologue& out) {
 // How many bytes of metadata have this hash: they begin at a known place, and end at a multiple of 8.
 std::optional<std::uint64_t> find_metadata_size(const Source& source, const Hash128& hash,
                                                 std::uint64_t limit) {
-  constexpr std::uint64_t kBlock = 64 << 10;
+  constexpr std::uint64_t kSearched = 64 << 10;
   Hasher128 hasher;
-  for (std::uint64_t begin = 0; begin < limit; begin += kBlock) {
-    const Block block = read_up_to(source, kPrologueBytes + begin, std::min(kBlock, limit - begin));
+  for (std::uint64_t begin = 0; begin < limit; begin += kSearched) {
+    const Block block = read_up_to(source, kPrologueBytes + begin, std::min(kSearched, limit - begin));
     for (std::uint64_t at = 0; at + 8 <= block.size(); at += 8) {
       hasher.add(Bytes(block).subspan(at, 8));
       if (Hasher128(hasher).take() == hash) return begin + at + 8;

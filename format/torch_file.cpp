@@ -20,13 +20,9 @@ namespace vitrail::format {
 namespace {
 
 constexpr std::uint64_t kSpareBytes = std::uint64_t{64} << 20;  // for copies, besides the file's size
-constexpr unsigned kMostThreads = 8;
-constexpr std::size_t kCached = std::size_t{256} << 10;  // summed, then copied while it is in the cache
-constexpr std::size_t kPart = std::size_t{1} << 20;      // then released
-
-std::string_view text(Bytes bytes) {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
+constexpr unsigned kMostSummingThreads = 8;
+constexpr std::size_t kCachedRecord = std::size_t{256} << 10;  // summed, then copied while it is in the cache
+constexpr std::size_t kPart = std::size_t{1} << 20;            // then released
 
 [[noreturn]] void refuse_start(Bytes bytes) {
   if (bytes.empty()) throw FormatError("an empty file");
@@ -46,7 +42,7 @@ void in_threads(std::size_t count, const DoOne& do_one) {
       do_one(i);
   };
   std::vector<std::jthread> helpers;
-  const unsigned threads = std::clamp(std::thread::hardware_concurrency(), 1U, kMostThreads);
+  const unsigned threads = std::clamp(std::thread::hardware_concurrency(), 1U, kMostSummingThreads);
   for (unsigned i = 1; i < threads && i < count; ++i)
     helpers.emplace_back(work);
   work();
@@ -63,8 +59,8 @@ struct TorchFile::Storage {
   // `to`: nothing, or room for all of it. Returns the CRC when `sum` asks for it.
   std::uint32_t pass(Bytes bytes, std::span<std::byte> to, bool sum) const {
     std::uint32_t crc = 0;
-    for (std::size_t at = 0, released = 0; at < bytes.size(); at += kCached) {
-      const Bytes part = bytes.subspan(at, std::min(kCached, bytes.size() - at));
+    for (std::size_t at = 0, released = 0; at < bytes.size(); at += kCachedRecord) {
+      const Bytes part = bytes.subspan(at, std::min(kCachedRecord, bytes.size() - at));
       if (sum) crc = crc32(part, crc);
       if (!to.empty()) stream_copy(to.subspan(at, part.size()), part);
       const std::size_t done = at + part.size();

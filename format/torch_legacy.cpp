@@ -11,12 +11,12 @@
 namespace vitrail::format {
 namespace {
 
-constexpr unsigned char kMagic[] = {0x80, 2,    0x8a, 10,   0x6c, 0xfc, 0x9c, 0x46,
-                                    0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, '.'};
+constexpr unsigned char kLegacyMagic[] = {0x80, 2,    0x8a, 10,   0x6c, 0xfc, 0x9c, 0x46,
+                                          0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, '.'};
 
 class Legacy {
  public:
-  Legacy(Bytes file, const std::string& where) : file_(file), where_(where), at_(sizeof(kMagic)) {}
+  Legacy(Bytes file, const std::string& where) : file_(file), where_(where), at_(sizeof(kLegacyMagic)) {}
 
   TorchParts read() {
     const Datum version = next("version").root;
@@ -87,8 +87,8 @@ class Legacy {
 }  // namespace
 
 bool is_torch_legacy(Bytes file) {
-  return file.size() > sizeof(kMagic) &&
-         std::ranges::equal(file.first(sizeof(kMagic)), std::as_bytes(std::span(kMagic)));
+  return file.size() > sizeof(kLegacyMagic) &&
+         std::ranges::equal(file.first(sizeof(kLegacyMagic)), std::as_bytes(std::span(kLegacyMagic)));
 }
 
 TorchParts read_torch_legacy(Bytes file, const std::string& where) {

@@ -13,10 +13,6 @@ namespace {
 constexpr int kNewestVersion = 10;  // caffe2/serialize/versions.h: what the newest torch can write
 constexpr std::string_view kPickle = "data.pkl";
 
-std::string_view text(Bytes bytes) {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-
 // The folder that all records are in, with its slash.
 std::string root_of(const ZipReader& zip) {
   const std::string* pickle = nullptr;

@@ -11,8 +11,8 @@
 namespace vitrail::format {
 namespace {
 
-constexpr std::size_t kCached = std::size_t{64} << 10;  // summed, then copied while it is in the cache
-constexpr std::uint16_t kPaddingBlock = 0x4246;         // "FB"
+constexpr std::size_t kCachedContent = std::size_t{64} << 10;  // summed, then copied while it is in the cache
+constexpr std::uint16_t kPaddingBlock = 0x4246;                // "FB"
 
 // When torch's writer uses 64-bit numbers, which its readers count on.
 bool is_wide(const ZipEntry& entry) {
@@ -186,8 +186,8 @@ std::uint32_t ZipWriter::add(std::string name, Bytes content) {
   entry.size = entry.packed = content.size();
   entry.header = at_;
   put(local_header(entry));
-  for (std::size_t at = 0; sink_ && at < content.size(); at += kCached) {
-    const Bytes part = content.subspan(at, std::min(kCached, content.size() - at));
+  for (std::size_t at = 0; sink_ && at < content.size(); at += kCachedContent) {
+    const Bytes part = content.subspan(at, std::min(kCachedContent, content.size() - at));
     entry.crc = crc32(part, entry.crc);
     sink_(part);
   }

@@ -15,6 +15,10 @@
 
 namespace vitrail::format {
 
+inline std::string_view text(Bytes bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
 // CRC-32 as in zip and PNG; `before` continues one. About 10 GB/s.
 std::uint32_t crc32(Bytes bytes, std::uint32_t before = 0);
 

@@ -20,10 +20,6 @@ struct Directory {
   throw FormatError(fmt::format("zip archive, byte {}: {}", at, what));
 }
 
-std::string_view text(Bytes bytes) {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-
 // The directory ends where the end records begin.
 void require_place(const Directory& directory, std::uint64_t end) {
   if (!inside(directory.offset, directory.bytes, end) || directory.offset + directory.bytes != end)

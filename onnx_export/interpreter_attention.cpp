@@ -156,7 +156,7 @@ void multi_head_attention(NodeRun& run) {
   run.out(0, from_heads(run, heads.run(run, queries, keys, values)));
 }
 
-const std::vector<Op> kOps = {
+const std::vector<Op> kAttentionOps = {
     {"",
      "Attention",
      23,
@@ -184,7 +184,7 @@ const std::vector<Op> kOps = {
 }  // namespace
 
 std::span<const Op> attention_ops() {
-  return kOps;
+  return kAttentionOps;
 }
 
 }  // namespace vitrail::onnx_export::reference

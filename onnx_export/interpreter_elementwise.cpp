@@ -199,7 +199,7 @@ void clip(NodeRun& run) {
   });
 }
 
-const std::vector<Op> kOps = {
+const std::vector<Op> kElementwiseOps = {
     {"", "Add", 14, 2, 2, 1, {}, add},
     {"", "Sub", 14, 2, 2, 1, {}, subtract},
     {"", "Mul", 14, 2, 2, 1, {}, multiply},
@@ -221,7 +221,7 @@ const std::vector<Op> kOps = {
 }  // namespace
 
 std::span<const Op> elementwise_ops() {
-  return kOps;
+  return kElementwiseOps;
 }
 
 }  // namespace vitrail::onnx_export::reference

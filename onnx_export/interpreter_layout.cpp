@@ -243,7 +243,7 @@ void shape(NodeRun& run) {
   run.out(0, std::move(y));
 }
 
-const std::vector<Op> kOps = {
+const std::vector<Op> kLayoutOps = {
     {"", "Reshape", 13, 2, 2, 1, {{"allowzero", kInt}}, reshape},
     {"", "Transpose", 13, 1, 1, 1, {{"perm", kInts}}, transpose},
     {"", "Split", 13, 1, 2, 1 << 10, {{"axis", kInt}, {"num_outputs", kInt}}, split},
@@ -256,7 +256,7 @@ const std::vector<Op> kOps = {
 }  // namespace
 
 std::span<const Op> layout_ops() {
-  return kOps;
+  return kLayoutOps;
 }
 
 }  // namespace vitrail::onnx_export::reference

@@ -170,7 +170,7 @@ void matmul_integer(NodeRun& run) {
   run.out(0, std::move(y));
 }
 
-const std::vector<Op> kOps = {
+const std::vector<Op> kProductsOps = {
     {"", "MatMul", 13, 2, 2, 1, {}, matmul},
     {"",
      "Conv",
@@ -191,7 +191,7 @@ const std::vector<Op> kOps = {
 }  // namespace
 
 std::span<const Op> product_ops() {
-  return kOps;
+  return kProductsOps;
 }
 
 }  // namespace vitrail::onnx_export::reference

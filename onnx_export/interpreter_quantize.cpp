@@ -100,7 +100,7 @@ void dynamic_quantize(NodeRun& run) {
   run.out(2, std::move(zero_out));
 }
 
-const std::vector<Op> kOps = {
+const std::vector<Op> kQuantizeOps = {
     {"",
      "QuantizeLinear",
      13,
@@ -123,7 +123,7 @@ const std::vector<Op> kOps = {
 }  // namespace
 
 std::span<const Op> quantize_ops() {
-  return kOps;
+  return kQuantizeOps;
 }
 
 }  // namespace vitrail::onnx_export::reference

@@ -156,7 +156,7 @@ void resize(NodeRun& run) {
   run.out(0, std::move(x));
 }
 
-const std::vector<Op> kOps = {
+const std::vector<Op> kResizeOps = {
     {"",
      "Resize",
      13,
@@ -178,7 +178,7 @@ const std::vector<Op> kOps = {
 }  // namespace
 
 std::span<const Op> resize_ops() {
-  return kOps;
+  return kResizeOps;
 }
 
 }  // namespace vitrail::onnx_export::reference

@@ -184,7 +184,7 @@ void top_k(NodeRun& run) {
   run.out(1, std::move(indices));
 }
 
-const std::vector<Op> kOps = {
+const std::vector<Op> kRowsOps = {
     {"",
      "LayerNormalization",
      17,
@@ -217,7 +217,7 @@ const std::vector<Op> kOps = {
 }  // namespace
 
 std::span<const Op> row_ops() {
-  return kOps;
+  return kRowsOps;
 }
 
 }  // namespace vitrail::onnx_export::reference

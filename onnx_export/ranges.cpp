@@ -105,9 +105,9 @@ class Probe {
 
 void observe(Ranges& ranges, const VitConfig& config, const VitParams& params, Backend& backend,
              std::span<const float> images) {
-  constexpr std::size_t kBatch = 8;
+  constexpr std::size_t kImagesAtOnce = 8;
   const std::size_t pixels = static_cast<std::size_t>(config.in_chans * config.img_size * config.img_size);
-  const std::size_t count = images.size() / pixels, batch = std::min(kBatch, count);
+  const std::size_t count = images.size() / pixels, batch = std::min(kImagesAtOnce, count);
   if (count == 0) return;
   Probe probe(ranges, config, params, backend, static_cast<std::int64_t>(batch));
   for (std::size_t first = 0; first < count; first += batch) {

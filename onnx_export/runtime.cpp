@@ -13,7 +13,6 @@ namespace {
 
 using reference::Dims;
 using reference::Tensor;
-using reference::Type;
 
 constexpr std::uint32_t kApiVersion = 1;
 
@@ -111,7 +110,7 @@ Tensor decode(const Api& api, void* value, const std::string& name,
   api.call(kGetDimensionsCount, static_cast<const void*>(info.object), &rank);
   Dims dims(rank);
   api.call(kGetDimensions, static_cast<const void*>(info.object), dims.data(), rank);
-  const Type element = reference::checked_type(type, name);
+  const reference::Type element = reference::checked_type(type, name);
   void* data = nullptr;
   api.call(kGetTensorMutableData, value, &data);
   const std::size_t bytes =

@@ -15,7 +15,7 @@
 namespace vitrail::app {
 namespace {
 
-constexpr const char* kExamples =
+constexpr const char* kBenchExamples =
     "Examples:\n"
     "  vitrail bench                                          vit_tiny_patch16_224, batch 8\n"
     "  vitrail bench vit_small_patch16_224 batch=16 steps=5\n"
@@ -201,7 +201,7 @@ void add_bench(CLI::App& program, Console& console, Action& action) {
   command->add_option("--only", options->only, "train or infer; both otherwise")
       ->check(CLI::IsMember({"train", "infer"}));
   command->add_flag("--json", options->json, "one JSON document on standard output, and nothing else there");
-  command->footer(kExamples);
+  command->footer(kBenchExamples);
   command->callback(
       [&console, &action, options] { action = [&console, options] { return bench(console, *options); }; });
 }

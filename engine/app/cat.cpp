@@ -16,7 +16,7 @@
 namespace vitrail::app {
 namespace {
 
-constexpr const char* kExamples =
+constexpr const char* kCatExamples =
     "Examples:\n"
     "  vitrail cat runs/flowers-1 head.weight\n"
     "  vitrail cat model.vitrail blocks.0.attn.qkv.weight --rows 0:4      four rows; reads only their "
@@ -173,7 +173,7 @@ void add_cat(CLI::App& program, Console& console, Action& action) {
   command->add_option("--rows", options->rows, "A:B, rows A to B − 1");
   command->add_flag("--raw", options->raw, "the bytes as they stand in the file, to standard output");
   command->add_flag("--json", options->json, "one JSON document on standard output, with every value");
-  command->footer(kExamples);
+  command->footer(kCatExamples);
   command->callback([&console, &action, options] {
     action = [&console, options] { return cat_command(console, *options); };
   });

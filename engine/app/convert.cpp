@@ -24,7 +24,7 @@ using format::ContainerContents;
 using format::FileKind;
 using format::Role;
 
-constexpr const char* kExamples =
+constexpr const char* kConvertExamples =
     "Examples:\n"
     "  vitrail convert runs/flowers-1/last.vitrail flowers.pt        a checkpoint with AdamW's state, for "
     "PyTorch\n"
@@ -196,7 +196,7 @@ void add_convert(CLI::App& program, Console& console, Action& action) {
   command->add_option("in", options->in, "a file of weights, or a run's folder")->required();
   command->add_option("out", options->out, "the file to write")->required();
   command->add_option("settings", options->settings, "KEY=VALUE, see below");
-  command->footer(kExamples);
+  command->footer(kConvertExamples);
   command->callback([&console, &action, options] {
     action = [&console, options] { return convert(console, options->in, options->out, options->settings); };
   });

@@ -14,7 +14,7 @@
 namespace vitrail::app {
 namespace {
 
-constexpr const char* kExamples =
+constexpr const char* kDiffExamples =
     "Examples:\n"
     "  vitrail diff before.vitrail after.vitrail           fields and tensors that differ, and by how much\n"
     "  vitrail diff runs/a runs/b --fast                   by hashes alone: reads no tensor\n\n"
@@ -150,7 +150,7 @@ void add_diff(CLI::App& program, Console& console, Action& action) {
   command->add_option("b", options->b, "another")->required();
   command->add_flag("--fast", options->fast, "by hashes alone, without the size of changes");
   command->add_flag("--json", options->json, "one JSON document on standard output, and nothing else there");
-  command->footer(kExamples);
+  command->footer(kDiffExamples);
   command->callback([&console, &action, options] {
     action = [&console, options] { return diff_command(console, *options); };
   });

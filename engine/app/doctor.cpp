@@ -13,7 +13,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kExamples =
+constexpr const char* kDoctorExamples =
     "Examples:\n"
     "  vitrail doctor            what this machine and this build can do\n"
     "  vitrail doctor --json     for a report of a fault";
@@ -136,7 +136,7 @@ void add_doctor(CLI::App& program, Console& console, Action& action) {
   CLI::App* command = program.add_subcommand("doctor", "What this machine and this build can do");
   auto json = std::make_shared<bool>(false);
   command->add_flag("--json", *json, "one JSON document on standard output, and nothing else there");
-  command->footer(kExamples);
+  command->footer(kDoctorExamples);
   command->callback(
       [&console, &action, json] { action = [&console, json] { return doctor(console, *json); }; });
 }

@@ -176,13 +176,13 @@ ElementStatistics statistics(const Elements& elements) {
 
 namespace {
 
-constexpr std::uint64_t kShown = 1000, kEdge = 3;
-constexpr std::size_t kColumns = 100;
+constexpr std::uint64_t kShownElements = 1000, kEdge = 3;
+constexpr std::size_t kLineColumns = 100;
 
 class ArrayText {
  public:
   ArrayText(const Elements& elements, const std::vector<std::int64_t>& shape)
-      : elements_(elements), shape_(shape), shorten_(elements.size() > kShown) {
+      : elements_(elements), shape_(shape), shorten_(elements.size() > kShownElements) {
     visit(0, 0, [this](std::uint64_t index) { width_ = std::max(width_, elements_.text(index).size()); });
   }
 
@@ -224,10 +224,10 @@ class ArrayText {
       std::string item = gap         ? "…"
                          : innermost ? fmt::format("{:>{}}", elements_.text(offset + i), width_)
                                      : this->axis(axis + 1, offset + i * stride(axis));
-      column += innermost ? width_ + 1 : kColumns;
+      column += innermost ? width_ + 1 : kLineColumns;
       if (result.size() > 1) {
-        result += column > kColumns ? "\n" + indent : " ";
-        if (column > kColumns) column = indent.size() + width_ + 1;
+        result += column > kLineColumns ? "\n" + indent : " ";
+        if (column > kLineColumns) column = indent.size() + width_ + 1;
       }
       result += item;
     }

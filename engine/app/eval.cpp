@@ -17,7 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kExamples =
+constexpr const char* kEvalExamples =
     "Examples:\n"
     "  vitrail eval runs/flowers-1                    the run's own validation images\n"
     "  vitrail eval runs/flowers-1 data=others/       every image of another folder (its val/ where there is "
@@ -150,7 +150,7 @@ void add_eval(CLI::App& program, Console& console, Action& action) {
   command->add_option("model", options->file, "a run's folder, or a file of weights")->required();
   command->add_option("settings", options->settings, "KEY=VALUE, see below");
   command->add_flag("--json", options->json, "one JSON document on standard output, and nothing else there");
-  command->footer(kExamples);
+  command->footer(kEvalExamples);
   command->callback(
       [&console, &action, options] { action = [&console, options] { return eval(console, *options); }; });
 }

@@ -9,7 +9,7 @@
 namespace vitrail::app {
 namespace {
 
-constexpr const char* kExamples =
+constexpr const char* kExportExamples =
     "Examples:\n"
     "  vitrail export runs/flowers-1 --to onnx                  writes runs/flowers-1/model.onnx\n"
     "  vitrail export model.vitrail --to onnx -o flowers.onnx\n"
@@ -47,7 +47,7 @@ void add_export(CLI::App& program, Console& console, Action& action) {
   command->add_option("-o,--out", options->out, "the file to write");
   options->onnx = add_onnx_options(*command);
   options->torch = add_torch_options(*command);
-  command->footer(kExamples);
+  command->footer(kExportExamples);
   command->callback([&console, &action, options] {
     action = [&console, options] { return export_command(console, *options); };
   });

@@ -24,7 +24,7 @@ namespace fs = std::filesystem;
 namespace onnx = onnx_export;
 
 // Images looked at: enough to see outliers, few enough that an export stays a matter of seconds.
-constexpr std::int64_t kNoiseImages = 8, kCalibrationImages = 64, kMeasuredImages = 512;
+constexpr std::int64_t kNoiseImages = 8, kCalibrationImages = 64, kAccuracyImages = 512;
 
 fs::path default_out(const fs::path& run_or_file) {
   if (fs::is_directory(run_or_file)) return run_or_file / "model.onnx";
@@ -77,7 +77,7 @@ class OnnxExport {
     onnx::Comparison comparison(build_vit(subject_, plain, ranges_), model_.config, weights_, *backend());
     if (data_) {
       const PreparedImages images =
-          data_images(data_->val ? *data_->val : *data_->train, model_.input, kMeasuredImages);
+          data_images(data_->val ? *data_->val : *data_->train, model_.input, kAccuracyImages);
       comparison.add(images.pixels, images.labels);
     } else {
       comparison.add(noise_images(model_, kNoiseImages).pixels, {});

@@ -15,7 +15,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kExamples =
+constexpr const char* kInfoExamples =
     "Examples:\n"
     "  vitrail info runs/flowers-1               its last.vitrail\n"
     "  vitrail info model.vitrail --json\n"
@@ -171,7 +171,7 @@ void add_info(CLI::App& program, Console& console, Action& action) {
   auto options = std::make_shared<InfoOptions>();
   command->add_option("model", options->file, "a run's folder, or a file of weights")->required();
   command->add_flag("--json", options->json, "one JSON document on standard output, and nothing else there");
-  command->footer(kExamples);
+  command->footer(kInfoExamples);
   command->callback([&console, &action, options] {
     action = [&console, options] { return info_command(console, *options); };
   });

@@ -12,7 +12,7 @@
 namespace vitrail::app {
 namespace {
 
-constexpr const char* kExamples =
+constexpr const char* kLsExamples =
     "Examples:\n"
     "  vitrail ls runs/flowers-1                       the tensors of its last.vitrail\n"
     "  vitrail ls model.vitrail 'blocks.0.*'           those whose name matches; * and ? stand for anything\n"
@@ -90,7 +90,7 @@ void add_ls(CLI::App& program, Console& console, Action& action) {
   command->add_option("--role", options->role,
                       "only this role: parameter, ema_parameter, first_moment, … or a number");
   command->add_flag("--json", options->json, "one JSON document on standard output, and nothing else there");
-  command->footer(kExamples);
+  command->footer(kLsExamples);
   command->callback([&console, &action, options] {
     action = [&console, options] { return ls_command(console, *options); };
   });

@@ -15,7 +15,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kExamples =
+constexpr const char* kPredictExamples =
     "Examples:\n"
     "  vitrail predict runs/flowers-1 rose.jpg\n"
     "  vitrail predict runs/flowers-1 photos/*.jpg --top 3\n"
@@ -122,7 +122,7 @@ void add_predict(CLI::App& program, Console& console, Action& action) {
   command->add_option("images", options->images, "PNG or JPEG files")->required();
   command->add_option("--top", options->top, "how many classes to name")->check(CLI::Range(1, 1 << 20));
   command->add_flag("--json", options->json, "one JSON document on standard output, and nothing else there");
-  command->footer(kExamples);
+  command->footer(kPredictExamples);
   command->callback(
       [&console, &action, options] { action = [&console, options] { return predict(console, *options); }; });
 }

@@ -11,7 +11,7 @@
 namespace vitrail::app {
 namespace {
 
-constexpr const char* kExamples =
+constexpr const char* kProgramExamples =
     "Examples:\n"
     "  vitrail train data=fashion-mnist            trains, and chooses what it was not told\n"
     "  vitrail train data=flowers/ epochs=30       a folder of class folders, with or without train/ and "
@@ -31,7 +31,7 @@ void describe_program(CLI::App& program) {
   program.require_subcommand(0, 1);
   program.set_version_flag("--version",
                            fmt::format("{}  {}, {}", version_text(), build_text(), compiler_text()));
-  program.footer(kExamples);
+  program.footer(kProgramExamples);
 }
 
 // CLI11 would call a misspelt command an unexpected argument.

@@ -14,7 +14,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kExamples =
+constexpr const char* kRescueExamples =
     "Examples:\n"
     "  vitrail rescue damaged.vitrail -o rescued.vitrail\n"
     "  vitrail rescue runs/flowers-1/last.vitrail -o rescued.vitrail --json\n\n"
@@ -142,7 +142,7 @@ void add_rescue(CLI::App& program, Console& console, Action& action) {
   command->add_option("-o,--out", options->out, "the file to write")->required();
   command->add_flag("--force", options->force, "replace the file to write if it is there");
   command->add_flag("--json", options->json, "one JSON document on standard output, and nothing else there");
-  command->footer(kExamples);
+  command->footer(kRescueExamples);
   command->callback([&console, &action, options] {
     action = [&console, options] { return rescue_command(console, *options); };
   });

@@ -20,7 +20,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kExamples =
+constexpr const char* kResumeExamples =
     "Examples:\n"
     "  vitrail resume runs/flowers-1\n"
     "  vitrail resume runs/flowers-1 epochs=+10      ten epochs more than planned; epochs=30 makes it 30 in "
@@ -220,7 +220,7 @@ void add_resume(CLI::App& program, Console& console, Action& action) {
   auto settings = std::make_shared<std::vector<std::string>>();
   command->add_option("run", *run, "the run's folder")->required();
   command->add_option("settings", *settings, "KEY=VALUE, see below");
-  command->footer(kExamples);
+  command->footer(kResumeExamples);
   command->callback([&console, &action, run, settings] {
     action = [&console, run, settings] { return resume(console, *run, *settings); };
   });

@@ -16,7 +16,7 @@
 namespace vitrail::app {
 namespace {
 
-constexpr const char* kExamples =
+constexpr const char* kTrainExamples =
     "Examples:\n"
     "  vitrail train data=fashion-mnist\n"
     "  vitrail train data=flowers/ model=vit_tiny_patch16_224 epochs=30 out=runs/flowers-tiny\n"
@@ -90,7 +90,7 @@ void add_train(CLI::App& program, Console& console, Action& action) {
   CLI::App* command = program.add_subcommand("train", "Train a network; only data= is needed");
   auto settings = std::make_shared<std::vector<std::string>>();
   command->add_option("settings", *settings, "KEY=VALUE, see below; config=FILE.toml reads them from a file");
-  command->footer(kExamples + std::string("\n") + settings_help());
+  command->footer(kTrainExamples + std::string("\n") + settings_help());
   command->callback(
       [&console, &action, settings] { action = [&console, settings] { return train(console, *settings); }; });
 }

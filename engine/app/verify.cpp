@@ -19,7 +19,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kExamples =
+constexpr const char* kVerifyExamples =
     "Examples:\n"
     "  vitrail verify model.vitrail                head, metadata and structure: a matter of milliseconds\n"
     "  vitrail verify --full model.vitrail         every byte against its hash\n"
@@ -34,8 +34,8 @@ constexpr const char* kExamples =
     "ONNX\n"
     "file fails its self-test; 1 when one carries none.";
 
-constexpr double kSlow = 2;         // seconds
-constexpr std::size_t kShown = 20;  // damaged places of one file; --json has all
+constexpr double kSlow = 2;               // seconds
+constexpr std::size_t kShownPlaces = 20;  // damaged places of one file; --json has all
 
 struct VerifyOptions {
   std::vector<std::string> files;
@@ -164,13 +164,14 @@ void show(Console& console, const FileReport& report, bool full) {
                                                             report.kind, bytes_text(report.bytes), speed));
   }
   if (!report.refusal.empty()) return console.row(report.unreadable ? "Unread" : "Damaged", report.refusal);
-  for (std::size_t i = 0; i < report.damage.size() && i < kShown; ++i) {
+  for (std::size_t i = 0; i < report.damage.size() && i < kShownPlaces; ++i) {
     const format::Damage& damage = report.damage[i];
     console.row("Damaged", fmt::format("{}: {} [{}]", report.file.string(), damage.text(),
                                        format::code_of(damage.rule)));
   }
-  if (report.damage.size() > kShown)
-    console.row("", fmt::format("… and {} places more; --json names all", report.damage.size() - kShown));
+  if (report.damage.size() > kShownPlaces)
+    console.row("",
+                fmt::format("… and {} places more; --json names all", report.damage.size() - kShownPlaces));
 }
 
 // How many files ended how.
@@ -260,7 +261,7 @@ void add_verify(CLI::App& program, Console& console, Action& action) {
   command->add_option(
       "--runtime-library", options->library,
       "that library; else $VITRAIL_ONNXRUNTIME, then libonnxruntime.so where the system looks");
-  command->footer(kExamples);
+  command->footer(kVerifyExamples);
   command->callback([&console, &action, options] {
     action = [&console, options] { return verify_command(console, *options); };
   });

@@ -129,12 +129,12 @@ Listing list_classes(const fs::path& root, const fs::path& folder, const std::ve
 }
 
 // Where training and validation images lie; no second folder when they must be split.
-struct Layout {
+struct FolderLayout {
   fs::path train;
   std::optional<fs::path> val;
 };
 
-Layout find_layout(const fs::path& root) {
+FolderLayout find_layout(const fs::path& root) {
   const fs::path train = root / "train";
   const std::vector<fs::path> inside = is_folder(train) ? entries_of(train) : std::vector<fs::path>{};
   if (std::none_of(inside.begin(), inside.end(), is_folder)) return {.train = root, .val = std::nullopt};
@@ -182,8 +182,8 @@ void look_at_headers(const FolderDataset& data, DataSource& source) {
   source.native_channels = seen > 0 && grey == seen ? 1 : 3;
 }
 
-std::string describe(const fs::path& root, const Layout& layout, const Listing& train, const Listing& val,
-                     std::int64_t set_aside) {
+std::string describe(const fs::path& root, const FolderLayout& layout, const Listing& train,
+                     const Listing& val, std::int64_t set_aside) {
   std::string text = fmt::format("{} images, {} classes, folders in {}",
                                  grouped(std::ssize(train.files) + std::ssize(val.files)),
                                  train.classes.size(), root.string());
@@ -199,7 +199,7 @@ std::string describe(const fs::path& root, const Layout& layout, const Listing& 
 }  // namespace
 
 DataSource open_folder(const fs::path& folder, const DataOptions& options) {
-  const Layout layout = find_layout(folder);
+  const FolderLayout layout = find_layout(folder);
   const Listing train = list_classes(folder, layout.train, nullptr);
   check_training_classes(train, layout.train);
   const Listing val = layout.val ? list_classes(folder, *layout.val, &train.classes) : Listing{};

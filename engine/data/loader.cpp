@@ -34,7 +34,7 @@ struct Slot {
 };
 
 // Neighbouring samples of a batch: what a thread takes at a time.
-struct Work {
+struct Share {
   Slot* slot = nullptr;
   std::int64_t begin = 0;
   std::int64_t end = 0;
@@ -177,10 +177,10 @@ struct Loader::State {
 
   bool can_start() const { return started_ < first_ + std::ssize(ring_); }
 
-  Work take() {
+  Share take() {
     if (open_ == nullptr) open_ = &start(started_++);
     Slot& slot = *open_;
-    const Work work{
+    const Share work{
         .slot = &slot, .begin = slot.unstarted, .end = std::min(slot.unstarted + group_, slot.count)};
     slot.unstarted = work.end;
     if (slot.unstarted == slot.count) open_ = nullptr;
@@ -192,7 +192,7 @@ struct Loader::State {
     Image image;  // kept for its memory
     std::unique_lock lock(mutex_);
     while (work_there_.wait(lock, stop, [this] { return !seeking_ && (open_ != nullptr || can_start()); })) {
-      const Work work = take();
+      const Share work = take();
       ++busy_;
       lock.unlock();
       const auto [error, failed] = prepare(work, image);
@@ -202,7 +202,7 @@ struct Loader::State {
     }
   }
 
-  void finish(const Work& work, const std::exception_ptr& error, std::int64_t failed) {
+  void finish(const Share& work, const std::exception_ptr& error, std::int64_t failed) {
     Slot& slot = *work.slot;
     if (error && (!slot.error || failed < slot.failed)) {  // the first in order, whichever thread is quicker
       slot.error = error;
@@ -218,7 +218,7 @@ struct Loader::State {
     std::int64_t failed = 0;
   };
 
-  Outcome prepare(const Work& work, Image& image) {
+  Outcome prepare(const Share& work, Image& image) {
     for (std::int64_t i = work.begin; i < work.end; ++i) {
       try {
         prepare_sample(*work.slot, i, image);

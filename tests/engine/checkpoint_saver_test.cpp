@@ -37,7 +37,7 @@ TrainConfig training(SaveMode mode) {
 }
 
 constexpr SaveMode kModes[] = {SaveMode::staged, SaveMode::barrier, SaveMode::sync};
-constexpr int kMicroBatches = 2 * 4 * 3;
+constexpr int kSavedMicroBatches = 2 * 4 * 3;
 
 DataSource images() {
   return test::synthetic_data(24, 6, 4, 10);
@@ -90,7 +90,7 @@ std::vector<std::string> uninterrupted(const std::filesystem::path& file) {
   const auto backend = make_backend("cpu", {.threads = 1});
   Trainer trainer(*backend, training(SaveMode::sync), images(), 1);
   std::vector<std::string> states;
-  for (int i = 0; i <= kMicroBatches; ++i) {
+  for (int i = 0; i <= kSavedMicroBatches; ++i) {
     if (i > 0) advance(trainer, 1);
     trainer.save(file);
     states.push_back(content(file));
@@ -115,7 +115,7 @@ TEST_CASE("three modes, one and two threads, in the middle of a step too: the sa
         advance(trainer, at - done);
         trainer.begin_save(folder / "behind.vitrail");
         CHECK(trainer.saving());
-        const int ahead = std::min(3, kMicroBatches - at);
+        const int ahead = std::min(3, kSavedMicroBatches - at);
         advance(trainer, ahead);
         done = at + ahead;
         require_success(trainer.await_save());
@@ -142,7 +142,7 @@ TEST_CASE("staged: training goes on while nothing at all is written") {
       });
   advance(trainer, 4);
   trainer.begin_save(folder / "behind.vitrail");
-  advance(trainer, kMicroBatches - 4);
+  advance(trainer, kSavedMicroBatches - 4);
   CHECK(trainer.done());
   CHECK_FALSE(trainer.poll_save().has_value());
   disk.set_value();
@@ -196,7 +196,7 @@ TEST_CASE("a save that fails lets training go on, the same bits, and the next on
     CHECK_FALSE(tidied);
     CHECK_FALSE(std::filesystem::exists(folder / "behind.vitrail"));
     trainer.begin_save(folder / "behind.vitrail", [&] { tidied = true; });
-    advance(trainer, kMicroBatches - 6);
+    advance(trainer, kSavedMicroBatches - 6);
     require_success(trainer.await_save());
     CHECK(tidied);
     CHECK((content(folder / "behind.vitrail") == states[6]));

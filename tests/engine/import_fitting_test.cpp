@@ -32,7 +32,7 @@ HostTensorMap random_tensors(Backend& backend, const VitConfig& config) {
   return test::host_tensors(backend, params);
 }
 
-bool has_line(const Import& import, const std::string& text) {
+bool said(const Import& import, const std::string& text) {
   return std::any_of(import.lines.begin(), import.lines.end(),
                      [&](const std::string& line) { return line.find(text) != std::string::npos; });
 }
@@ -112,8 +112,7 @@ TEST_CASE("another image size: prefix rows stay, constant features stay constant
   const ImportedModel model = import_model(test::weight_file(theirs), *backend, options);
   CHECK(model.import.config.img_size == 20);
   CHECK(model.import.input.size == 20);
-  CHECK(
-      has_line(model.import, "position embedding resized from 2 × 2 to 5 × 5 patches (bicubic, antialiased"));
+  CHECK(said(model.import, "position embedding resized from 2 × 2 to 5 × 5 patches (bicubic, antialiased"));
   const HostTensorMap found = test::host_tensors(*backend, model.model.params);
   const std::vector<float>& fitted = found.at("pos_embed").values;
   REQUIRE(fitted.size() == 26 * 8);
@@ -130,7 +129,7 @@ TEST_CASE("grey images: kernels are summed; four channels: repeated and scaled")
   ImportOptions options = told();
   options.in_chans = 1;
   const ImportedModel grey = import_model(test::weight_file(theirs), *backend, options);
-  CHECK(has_line(grey.import, "from 3 to 1 channels (summed)"));
+  CHECK(said(grey.import, "from 3 to 1 channels (summed)"));
   CHECK(grey.import.input.channels == 1);
   CHECK(grey.import.input.mean[0] == doctest::Approx((0.485 + 0.456 + 0.406) / 3));
   const HostTensorMap one = test::host_tensors(*backend, grey.model.params);
@@ -153,7 +152,7 @@ TEST_CASE("another number of classes: a new head, everything else as it was") {
   ImportOptions options = told();
   options.num_classes = 3;
   const ImportedModel model = import_model(test::weight_file(theirs), *backend, options, 11);
-  CHECK(has_line(model.import, "the head of 5 classes is replaced by a new one for 3"));
+  CHECK(said(model.import, "the head of 5 classes is replaced by a new one for 3"));
   HostTensorMap found = test::host_tensors(*backend, model.model.params);
   CHECK(found.at("head.weight").shape == std::vector<std::int64_t>{3, 8});
   CHECK(found.at("head_dist.weight").values.front() != 0);

@@ -16,7 +16,7 @@ using test::HostTensorMap;
 
 struct Case {
   const char* name;
-  const char* switches;  // of test::switch_configs()
+  const char* named_switches;  // of test::switch_configs()
   const char* family;
   std::function<HostTensorMap(const HostTensorMap&)> rename;
   nlohmann::ordered_json config = {};
@@ -27,7 +27,7 @@ nlohmann::ordered_json hf_config(double eps, const char* act = "gelu") {
   return {{"layer_norm_eps", eps}, {"num_attention_heads", 2}, {"hidden_act", act}, {"image_size", 8}};
 }
 
-ImportOptions told() {
+ImportOptions told_pattern() {
   ImportOptions options;
   options.num_heads = 2;
   options.normalization = "half";
@@ -35,13 +35,13 @@ ImportOptions told() {
 }
 
 ImportOptions told_of_clip() {
-  ImportOptions options = told();
+  ImportOptions options = told_pattern();
   options.gelu = GeluKind::quick;
   return options;
 }
 
 ImportOptions told_of_gap() {
-  ImportOptions options = told();
+  ImportOptions options = told_pattern();
   options.gelu = GeluKind::erf;
   return options;
 }
@@ -52,11 +52,11 @@ std::vector<Case> cases() {
     return [prefix](const HostTensorMap& ours) { return test::with_prefix(ours, prefix); };
   };
   return {
-      {"timm", "plain", "timm ViT", same, {}, told()},
-      {"timm inside transformers", "plain", "timm ViT", under("timm_model."), {}, told()},
-      {"timm, distilled", "deit_distilled", "timm DeiT, distilled", same, {}, told()},
-      {"timm DeiT III", "deit3", "DeiT III", same, {}, told()},
-      {"timm DINOv2", "dinov2_registers", "DINOv2 with registers", same, {}, told()},
+      {"timm", "plain", "timm ViT", same, {}, told_pattern()},
+      {"timm inside transformers", "plain", "timm ViT", under("timm_model."), {}, told_pattern()},
+      {"timm, distilled", "deit_distilled", "timm DeiT, distilled", same, {}, told_pattern()},
+      {"timm DeiT III", "deit3", "DeiT III", same, {}, told_pattern()},
+      {"timm DINOv2", "dinov2_registers", "DINOv2 with registers", same, {}, told_pattern()},
       {"timm CLIP", "clip", "timm CLIP vision tower", same, {}, told_of_clip()},
       {"OpenCLIP with timm",
        "clip",
@@ -80,9 +80,10 @@ std::vector<Case> cases() {
          theirs["vit.pooler.dense.bias"] = {{8}, std::vector<float>(8)};
          return theirs;
        },
-       hf_config(1e-12), told()},
+       hf_config(1e-12), told_pattern()},
       {"HF ViT from 5 on", "plain", "Hugging Face ViT",
-       [](const HostTensorMap& ours) { return test::as_hf5_vit(ours, "vit."); }, hf_config(1e-12), told()},
+       [](const HostTensorMap& ours) { return test::as_hf5_vit(ours, "vit."); }, hf_config(1e-12),
+       told_pattern()},
       {"HF DeiT", "deit_distilled", "Hugging Face DeiT, distilled",
        [](const HostTensorMap& ours) { return test::as_hf_vit(ours, "deit."); }, hf_config(1e-12)},
       {"HF CLIP",
@@ -113,7 +114,7 @@ std::vector<Case> cases() {
   };
 }
 
-VitConfig switches(const std::string& name) {
+VitConfig named_switches(const std::string& name) {
   for (const test::NamedConfig& named : test::switch_configs()) {
     if (named.name == name) return named.config;
   }
@@ -127,7 +128,7 @@ ParamSet random_params(Backend& backend, const VitConfig& config) {
   return params;
 }
 
-void check_equal(const HostTensorMap& found, const HostTensorMap& expected) {
+void check_same(const HostTensorMap& found, const HostTensorMap& expected) {
   CHECK(found.size() == expected.size());
   for (const auto& [name, tensor] : expected) {
     const std::string& shown = name;
@@ -148,14 +149,14 @@ TEST_CASE("each family is recognised by its names, and every element lands in it
   const auto backend = make_backend("cpu");
   for (const Case& c : cases()) {
     CAPTURE(c.name);
-    VitConfig config = switches(c.switches);
+    VitConfig config = named_switches(c.named_switches);
     const ParamSet params = random_params(*backend, config);
     const HostTensorMap ours = test::host_tensors(*backend, params), theirs = c.rename(ours);
     WeightFile file = test::weight_file(theirs);
     if (!c.config.empty()) file.config = test::datum(c.config);
     const ImportedModel model = import_model(file, *backend, c.options);
     CHECK(model.import.family == c.family);
-    check_equal(test::host_tensors(*backend, model.model.params), ours);
+    check_same(test::host_tensors(*backend, model.model.params), ours);
 
     VitConfig found = model.import.config;
     config.name = found.name;
@@ -169,7 +170,7 @@ TEST_CASE("each family is recognised by its names, and every element lands in it
 
 TEST_CASE("the originals' own names: gamma_1, register_tokens, chunks of blocks") {
   const auto backend = make_backend("cpu");
-  const ParamSet params = random_params(*backend, switches("deit3"));
+  const ParamSet params = random_params(*backend, named_switches("deit3"));
   const HostTensorMap ours = test::host_tensors(*backend, params);
   HostTensorMap theirs;
   for (const auto& [name, tensor] : ours) {
@@ -181,14 +182,14 @@ TEST_CASE("the originals' own names: gamma_1, register_tokens, chunks of blocks"
     if (name.starts_with("blocks.")) other = "blocks.0" + other.substr(6);
     theirs[other] = tensor;
   }
-  const ImportedModel model = import_model(test::weight_file(theirs), *backend, told());
+  const ImportedModel model = import_model(test::weight_file(theirs), *backend, told_pattern());
   CHECK(model.import.family == "DeiT III");
-  check_equal(test::host_tensors(*backend, model.model.params), ours);
+  check_same(test::host_tensors(*backend, model.model.params), ours);
 }
 
 TEST_CASE("a position of the class token beside registers goes into the token") {
   const auto backend = make_backend("cpu");
-  const VitConfig config = switches("dinov2_registers");
+  const VitConfig config = named_switches("dinov2_registers");
   const ParamSet params = random_params(*backend, config);
   const HostTensorMap ours = test::host_tensors(*backend, params);
   HostTensorMap split = ours;
@@ -234,7 +235,7 @@ TEST_CASE("a DeiT of Hugging Face with one head: its second token is a register"
   const ImportedModel model = import_model(file, *backend);
   CHECK(model.import.family == "Hugging Face DeiT");
   CHECK_FALSE(model.import.config.no_embed_class);
-  check_equal(test::host_tensors(*backend, model.model.params), ours);
+  check_same(test::host_tensors(*backend, model.model.params), ours);
 }
 
 TEST_CASE("a file without a head gives its features; what pre-training leaves behind is named") {
@@ -261,7 +262,7 @@ TEST_CASE("a file without a head gives its features; what pre-training leaves be
   for (std::size_t i = 0; i < head.size(); ++i)
     CHECK(head[i] == (i % 9 == 0 ? 1 : 0));
   found.erase("head.weight");
-  check_equal(found, ours);
+  check_same(found, ours);
 }
 
 TEST_CASE("pre_logits goes, and the head that reads it with it") {
@@ -288,7 +289,7 @@ TEST_CASE("all that does not fit is named in one error") {
   theirs["something.else"] = {{1}, {1}};
   std::string message;
   try {
-    import_model(test::weight_file(theirs), *backend, told());
+    import_model(test::weight_file(theirs), *backend, told_pattern());
   } catch (const ConfigError& error) {
     message = error.what();
   }
@@ -303,7 +304,7 @@ TEST_CASE("all that does not fit is named in one error") {
 
 TEST_CASE("a classifier that reads the mean of the patches too is refused, unless a new head is wanted") {
   const auto backend = make_backend("cpu");
-  VitConfig config = switches("dinov2_registers");
+  VitConfig config = named_switches("dinov2_registers");
   const ParamSet params = random_params(*backend, config);
   HostTensorMap theirs = test::as_hf_dinov2(test::host_tensors(*backend, params), "dinov2_with_registers.");
   test::HostTensor& head = theirs.at("classifier.weight");
@@ -342,7 +343,7 @@ TEST_CASE("tensors of absurd shapes are refused, whatever they are") {
         changed.at(entry.first) = {shape, {}};
         WeightFile file = test::weight_file(changed);
         file.config = test::datum(hf_config(1e-12));
-        CHECK_THROWS_AS(recognise(file, told()), ConfigError);
+        CHECK_THROWS_AS(recognise(file, told_pattern()), ConfigError);
       }
     }
   }
@@ -356,9 +357,9 @@ TEST_CASE("a third of a qkv that is missing, or there twice, is named") {
   theirs["layers.0.attention.q_proj.weight"] = theirs.at("encoder.layer.0.attention.attention.query.weight");
   WeightFile file = test::weight_file(theirs);
   file.config = test::datum(hf_config(1e-12));
-  CHECK_THROWS_WITH_AS(recognise(file, told()), doctest::Contains("missing blocks.1.attn.qkv.bias (keys)"),
-                       ConfigError);
-  CHECK_THROWS_WITH_AS(recognise(file, told()),
+  CHECK_THROWS_WITH_AS(recognise(file, told_pattern()),
+                       doctest::Contains("missing blocks.1.attn.qkv.bias (keys)"), ConfigError);
+  CHECK_THROWS_WITH_AS(recognise(file, told_pattern()),
                        doctest::Contains("blocks.0.attn.qkv.weight (queries) is there more than once"),
                        ConfigError);
 }

@@ -17,7 +17,7 @@
 namespace vitrail {
 namespace {
 
-Model random_model(Backend& backend, const VitConfig& config) {
+Model random_vit(Backend& backend, const VitConfig& config) {
   Model model{config, {}, {"a", "b", "c", "d", "e"}, ParamSet(backend, config, DType::f32)};
   model.input.size = config.img_size;
   model.input.channels = config.in_chans;
@@ -41,7 +41,7 @@ TEST_CASE("a model comes back from its file alone, for each switch") {
   const auto backend = make_backend("cpu");
   for (const test::NamedConfig& named : test::switch_configs()) {
     CAPTURE(named.name);
-    Model model = random_model(*backend, named.config);
+    Model model = random_vit(*backend, named.config);
     save_model(folder / "m.vitrail", *backend, model);
     Model loaded = load_model(folder / "m.vitrail", *backend);
     CHECK((loaded.config == model.config));
@@ -59,7 +59,7 @@ TEST_CASE("a model ready to run computes what the loaded one does, on the weight
   const auto backend = make_backend("cpu");
   for (const test::NamedConfig& named : test::switch_configs()) {
     CAPTURE(named.name);
-    Model model = random_model(*backend, named.config);
+    Model model = random_vit(*backend, named.config);
     save_model(folder / "m.vitrail", *backend, model);
     const ReadyModel ready = open_ready(folder / "m.vitrail", *backend, DType::f32);
     CHECK(ready.labels == model.labels);
@@ -73,7 +73,7 @@ TEST_CASE("a model ready to run computes what the loaded one does, on the weight
     // In bf16 and int8 too: the same copies, from the file and from memory.
     for (const DType dtype : {DType::bf16, DType::int8}) {
       const ReadyModel mapped = open_ready(folder / "m.vitrail", *backend, dtype);
-      const ReadyModel copied = make_ready(random_model(*backend, named.config), *backend, dtype);
+      const ReadyModel copied = make_ready(random_vit(*backend, named.config), *backend, dtype);
       CHECK(mapped.narrow.capacity() > 0);
       Classifier from_file(*backend, mapped.config, mapped.params, mapped.dtype, 3),
           from_memory(*backend, copied.config, copied.params, copied.dtype, 3);
@@ -106,7 +106,7 @@ TEST_CASE("a model of f64 computes in f64, and never in bf16 or int8") {
 TEST_CASE("weights load strictly, and all that is wrong is named together") {
   const test::TemporaryFolder folder;
   const auto backend = make_backend("cpu");
-  Model model = random_model(*backend, test::tiny_config());
+  Model model = random_vit(*backend, test::tiny_config());
   save_weights(folder / "w.vitrail", *backend, model.params);
   VitConfig other = test::tiny_config();
   other.mlp_dim = 20;
@@ -128,7 +128,7 @@ TEST_CASE("weights load strictly, and all that is wrong is named together") {
 TEST_CASE("a model file's head says what it is") {
   const test::TemporaryFolder folder;
   const auto backend = make_backend("cpu");
-  Model model = random_model(*backend, test::tiny_config());
+  Model model = random_vit(*backend, test::tiny_config());
   save_model(folder / "m.vitrail", *backend, model);
   const ModelInfo info = get_model_info(folder / "m.vitrail");
   CHECK(info.kind == "model");
@@ -141,7 +141,7 @@ TEST_CASE("a model file's head says what it is") {
 TEST_CASE("a damaged weight is found and named") {
   const test::TemporaryFolder folder;
   const auto backend = make_backend("cpu");
-  Model model = random_model(*backend, test::tiny_config());
+  Model model = random_vit(*backend, test::tiny_config());
   save_model(folder / "m.vitrail", *backend, model);
   std::uint64_t place = 0;
   {

@@ -3,7 +3,6 @@
 #include <doctest/doctest.h>
 #include <onnx/onnx_pb.h>
 
-#include <fstream>
 #include <iterator>
 #include <map>
 #include <memory>
@@ -13,6 +12,7 @@
 #include "format/error.h"
 #include "onnx_export/closeness.h"
 #include "tests/support/export_model.h"
+#include "tests/support/read_file.h"
 #include "tests/support/temporary_folder.h"
 
 namespace vitrail::onnx_export {
@@ -20,11 +20,6 @@ namespace {
 
 std::int64_t files_in(const std::filesystem::path& folder) {
   return std::distance(std::filesystem::directory_iterator(folder), std::filesystem::directory_iterator());
-}
-
-std::string read(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
 }
 
 std::unique_ptr<Backend> cpu() {
@@ -41,7 +36,7 @@ TEST_CASE("the result tells what was written") {
   CHECK(result.parameters == model.params.parameters());
   CHECK(result.converted_to_f32);
   onnx::ModelProto proto;
-  REQUIRE(proto.ParseFromString(read(folder / "m.onnx")));
+  REQUIRE(proto.ParseFromString(test::read_file(folder / "m.onnx")));
   CHECK(proto.graph().node_size() == result.nodes);
   CHECK(files_in(folder / "") == 1);
 }
@@ -53,7 +48,7 @@ TEST_CASE("the same model gives the same bytes") {
     CAPTURE(named.name);
     export_vit(folder / "a.onnx", test::export_model(*backend, named.config), *backend);
     export_vit(folder / "b.onnx", test::export_model(*backend, named.config), *backend);
-    CHECK(read(folder / "a.onnx") == read(folder / "b.onnx"));
+    CHECK(test::read_file(folder / "a.onnx") == test::read_file(folder / "b.onnx"));
   }
 }
 
@@ -63,7 +58,7 @@ TEST_CASE("labels and preprocessing travel in the file") {
   const Model model = test::export_model(*backend, test::tiny_config());
   export_vit(folder / "m.onnx", model, *backend);
   onnx::ModelProto proto;
-  REQUIRE(proto.ParseFromString(read(folder / "m.onnx")));
+  REQUIRE(proto.ParseFromString(test::read_file(folder / "m.onnx")));
   std::map<std::string, std::string> found;
   for (const onnx::StringStringEntryProto& entry : proto.metadata_props())
     found[entry.key()] = entry.value();

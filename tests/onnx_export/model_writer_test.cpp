@@ -3,7 +3,6 @@
 #include <doctest/doctest.h>
 
 #include <cstring>
-#include <fstream>
 #include <iterator>
 
 #include "engine/model_io.h"
@@ -12,20 +11,16 @@
 #include "onnx_export/self_test.h"
 #include "tests/support/export_model.h"
 #include "tests/support/memory.h"
+#include "tests/support/read_file.h"
 #include "tests/support/temporary_folder.h"
 
 namespace vitrail::onnx_export {
 namespace {
 
-std::string read(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
 // Without the hash, which is the last of the metadata.
 onnx::ModelProto parse(const std::filesystem::path& path) {
   onnx::ModelProto model;
-  REQUIRE(model.ParseFromString(read(path)));
+  REQUIRE(model.ParseFromString(test::read_file(path)));
   REQUIRE(model.metadata_props().rbegin()->key() == kHashKey);
   model.mutable_metadata_props()->RemoveLast();
   return model;
@@ -66,7 +61,7 @@ TEST_CASE("external data begin at whole pages and hold the same bytes") {
   const Graph graph = build_vit(model, *backend);
   const WrittenModel written = write_model(folder / "m.onnx", graph, true);
   CHECK(written.data_path == folder / "m.onnx.data");
-  const std::string data = read(written.data_path);
+  const std::string data = test::read_file(written.data_path);
   CHECK(data.size() == written.data_bytes);
   onnx::ModelProto model_read = parse(folder / "m.onnx");
   for (onnx::TensorProto& tensor : *model_read.mutable_graph()->mutable_initializer()) {

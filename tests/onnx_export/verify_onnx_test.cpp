@@ -8,6 +8,7 @@
 #include "format/error.h"
 #include "onnx_export/export_vit.h"
 #include "tests/support/export_model.h"
+#include "tests/support/read_file.h"
 #include "tests/support/temporary_folder.h"
 
 namespace vitrail::onnx_export {
@@ -15,11 +16,6 @@ namespace {
 
 using format::FormatError;
 using reference::ModelParts;
-
-std::string read(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
 
 // An exported file of a few kilobytes, in memory.
 struct SmallFile {
@@ -32,7 +28,7 @@ struct SmallFile {
     VitConfig config = test::tiny_config();
     config.depth = 1;
     export_vit(folder / "m.onnx", test::export_model(*backend, config), *backend);
-    bytes = read(folder / "m.onnx");
+    bytes = test::read_file(folder / "m.onnx");
   }
   OnnxReport verify(const std::string& file) const {
     const reference::Limits small{.memory = 64 << 20, .work = 1 << 26, .structure = 1 << 20};
@@ -112,7 +108,7 @@ TEST_CASE("external data are looked for in the file's folder, and nowhere else")
   VitConfig config = test::tiny_config();
   config.embed_dim = 32;
   export_vit(folder / "m.onnx", test::export_model(*backend, config), *backend, {.external_data = true});
-  const std::string whole = read(folder / "m.onnx");
+  const std::string whole = test::read_file(folder / "m.onnx");
   const auto refused = [&](const std::string& key, const std::string& value, const std::string& part) {
     onnx::ModelProto model;
     REQUIRE(model.ParseFromString(whole));

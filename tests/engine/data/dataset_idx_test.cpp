@@ -65,7 +65,7 @@ void write_test(const test::TemporaryFolder& folder) {
   test::write_bytes(folder / "t10k-labels-idx1-ubyte", labels(kTest));
 }
 
-DataSource open(const test::TemporaryFolder& folder, const DataOptions& options = {}) {
+DataSource open_idx(const test::TemporaryFolder& folder, const DataOptions& options = {}) {
   return open_data((folder / "").string(), options);
 }
 
@@ -73,7 +73,7 @@ TEST_CASE("MNIST's four files") {
   const test::TemporaryFolder folder;
   write_train(folder);
   write_test(folder);
-  const DataSource data = open(folder);
+  const DataSource data = open_idx(folder);
   CHECK(data.spec == (folder / "").string());
   CHECK(data.class_names == std::vector<std::string>{"0", "1", "2", "3"});
   CHECK(data.native_size == 3);
@@ -107,9 +107,9 @@ TEST_CASE("packed and plain files are the same data, under both spellings") {
     with_dot.replace(name.find("-idx"), 4, ".idx");
     test::write_bytes(dotted / with_dot, bytes);
   }
-  const DataSource one = open(plain);
+  const DataSource one = open_idx(plain);
   for (const test::TemporaryFolder* folder : {&packed, &dotted}) {
-    const DataSource other = open(*folder);
+    const DataSource other = open_idx(*folder);
     CHECK(other.fingerprint == one.fingerprint);
     REQUIRE(other.train->size() == one.train->size());
     for (std::int64_t i = 0; i < one.train->size(); ++i)
@@ -120,7 +120,7 @@ TEST_CASE("packed and plain files are the same data, under both spellings") {
 TEST_CASE("without test files images are set aside, some of each class") {
   const test::TemporaryFolder folder;
   write_train(folder);
-  const DataSource data = open(folder, {.val_fraction = 0.2, .seed = 3});
+  const DataSource data = open_idx(folder, {.val_fraction = 0.2, .seed = 3});
   CHECK(data.train->size() == 32);
   CHECK(data.val->size() == 8);
   std::map<std::int64_t, int> of_class;
@@ -135,7 +135,7 @@ TEST_CASE("without test files images are set aside, some of each class") {
     names.insert(data.train->name(i));
   }
   CHECK(names.size() == kTrain);
-  CHECK(open(folder, {.val_fraction = 0.2, .seed = 3}).val->name(0) == data.val->name(0));
+  CHECK(open_idx(folder, {.val_fraction = 0.2, .seed = 3}).val->name(0) == data.val->name(0));
 }
 
 // Whether the folder is refused with these bytes in place of one of its files, by a message with `part`.
@@ -145,10 +145,10 @@ void check_refused(const std::string& name, const Bytes& bytes, const char* part
   write_test(folder);
   test::write_bytes(folder / name, bytes);
   CAPTURE(std::string(part));
-  CHECK_THROWS_WITH_AS(open(folder), doctest::Contains(part), DataError);
+  CHECK_THROWS_WITH_AS(open_idx(folder), doctest::Contains(part), DataError);
   fs::remove(folder / name);
   write_packed(folder / (name + ".gz"), bytes);
-  CHECK_THROWS_WITH_AS(open(folder), doctest::Contains(part), DataError);
+  CHECK_THROWS_WITH_AS(open_idx(folder), doctest::Contains(part), DataError);
 }
 
 TEST_CASE("malformed files are refused, each way") {
@@ -179,7 +179,7 @@ TEST_CASE("images without labels are refused") {
   const test::TemporaryFolder folder;
   write_train(folder);
   fs::remove(folder / "train-labels-idx1-ubyte");
-  CHECK_THROWS_WITH_AS(open(folder), doctest::Contains("no labels beside it"), DataError);
+  CHECK_THROWS_WITH_AS(open_idx(folder), doctest::Contains("no labels beside it"), DataError);
 }
 
 // An environment variable for as long as the object lives.
