@@ -8,8 +8,10 @@ cd "$(dirname "$0")/.."
 seconds=${1:?usage: fuzz.sh SECONDS [record]}
 read -ra fuzzers <<<"${FUZZERS:-verifier message container sections safetensors npz json zip pickle onnx}"
 
+how=-DCMAKE_UNITY_BUILD=ON
+[[ -z "${FUZZ_LAUNCHER:-}" ]] || how=-DCMAKE_CXX_COMPILER_LAUNCHER=$FUZZ_LAUNCHER
 cmake -S . -B build/fuzz -G Ninja -DCMAKE_BUILD_TYPE=Debug -DVITRAIL_FUZZ=ON -DVITRAIL_ONEDNN=OFF \
-  -DCMAKE_CXX_COMPILER="${FUZZ_CXX:-clang++-14}" ${FUZZ_LAUNCHER:+-DCMAKE_CXX_COMPILER_LAUNCHER=$FUZZ_LAUNCHER} >/dev/null
+  -DCMAKE_CXX_COMPILER="${FUZZ_CXX:-clang++-14}" "$how" >/dev/null
 ninja -C build/fuzz -j "${FUZZ_JOBS:-2}" fuzzers | tail -1
 
 mkdir -p build/fuzz/findings

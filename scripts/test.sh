@@ -29,14 +29,14 @@ ctest --preset release
 if [[ "${1:-}" == "quick" ]]; then exit 0; fi
 
 step "Build: address and undefined-behaviour sanitizers, clang, Eigen"
-cmake --preset asan >/dev/null
+cmake --preset asan $unity >/dev/null
 cmake --build --preset asan --target kernels_tests format_tests engine_tests onnx_export_tests
 step "Tests: asan"
 ctest --preset asan -R '^(kernels|format|engine|onnx_export)$'
 step "Fuzzers: 30 seconds, clang"
 bash scripts/fuzz.sh 30
 step "Build: thread sanitizer, g++"
-cmake --preset tsan >/dev/null
+cmake --preset tsan $unity >/dev/null
 cmake --build --preset tsan --target threaded_tests
 step "Tests: tsan"
 ctest --preset tsan -L threaded
