@@ -5,7 +5,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 bash scripts/install-deps.sh
-cmake --preset release -DVITRAIL_TESTS=OFF -DVITRAIL_BENCH=OFF >/dev/null
+# A folder as one file: a third of the time for what is built once.
+cmake --preset release -DVITRAIL_TESTS=OFF -DVITRAIL_BENCH=OFF -DCMAKE_UNITY_BUILD=ON >/dev/null
 cmake --build --preset release --target vitrail
 vitrail=build/release/vitrail
 
