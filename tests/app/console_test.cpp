@@ -10,7 +10,7 @@
 #include "tests/support/temporary_folder.h"
 
 using namespace vitrail::app;
-using vitrail::test::read_text;
+using vitrail::test::read_file;
 using vitrail::test::TemporaryFolder;
 
 namespace {
@@ -30,7 +30,7 @@ class Recorder {
   Recorder& operator=(const Recorder&) = delete;
 
   Console& console() { return *console_; }
-  std::string shown() const { return read_text(folder_ / "screen"); }
+  std::string shown() const { return read_file(folder_ / "screen"); }
 
  private:
   TemporaryFolder folder_;
@@ -103,5 +103,5 @@ TEST_CASE("the log holds the plain form of everything, also of what a terminal s
   for (int i = 0; i < 5; ++i)
     console.progress("step " + std::to_string(i));
   console.error("wrong", "do this");
-  CHECK(read_text(folder / "log.txt") == "      Data  flowers\nstep 0\nerror: wrong\nhelp: do this\n");
+  CHECK(read_file(folder / "log.txt") == "      Data  flowers\nstep 0\nerror: wrong\nhelp: do this\n");
 }

@@ -32,8 +32,8 @@ struct Trained {
     CHECK_MESSAGE(outcome.code == 0, outcome.err);
   }
   bool same(const std::string& a, const std::string& b) const {
-    const std::string left = read_text(folder / a);
-    return !left.empty() && left == read_text(folder / b);
+    const std::string left = read_file(folder / a);
+    return !left.empty() && left == read_file(folder / b);
   }
   nlohmann::json json(std::vector<std::string> arguments) const {
     arguments.emplace_back("--json");
@@ -147,7 +147,7 @@ TEST_CASE("damaged files of other formats end with code 4, and are named") {
   t.good({"convert", "run", "d.safetensors"});
   t.good({"convert", "run", "d.pt"});
   for (const char* name : {"d.safetensors", "d.pt"}) {
-    const std::string whole = read_text(t.folder / name);
+    const std::string whole = read_file(t.folder / name);
     std::ofstream(t.folder / name, std::ios::binary) << whole.substr(0, whole.size() / 2);
     for (const std::vector<std::string>& arguments : {std::vector<std::string>{"info", name},
                                                       {"convert", name, "out.vitrail"},

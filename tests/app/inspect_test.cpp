@@ -263,7 +263,7 @@ TEST_CASE("rescue saves what is whole, and says what is lost") {
   const Place place;
   write(place / "m.vitrail", kThree);
   const std::string content = place.json({"rescue", "m.vitrail", "-o", "whole.vitrail"}).at("content_id");
-  CHECK(read_text(place / "whole.vitrail") == read_text(place / "m.vitrail"));
+  CHECK(read_file(place / "whole.vitrail") == read_file(place / "m.vitrail"));
 
   SUBCASE("a damaged tensor") {
     flip_byte(place / "m.vitrail", offset_of(place, "m.vitrail", 1));

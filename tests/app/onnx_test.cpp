@@ -52,7 +52,7 @@ struct Place {
 
 onnx::ModelProto read_onnx(const fs::path& path) {
   onnx::ModelProto model;
-  REQUIRE(model.ParseFromString(read_text(path)));
+  REQUIRE(model.ParseFromString(read_file(path)));
   return model;
 }
 
@@ -97,7 +97,7 @@ TEST_CASE("an export verifies itself on the way, whatever its profile and number
 TEST_CASE("verify refuses damaged ONNX files of every kind") {
   const Place place;
   REQUIRE(place.run({"export", "m.vitrail", "--to", "onnx"}).code == 0);
-  const std::string whole = read_text(place / "m.onnx");
+  const std::string whole = read_file(place / "m.onnx");
   const onnx::ModelProto model = read_onnx(place / "m.onnx");
   const auto refused = [&](const std::string& bytes, const std::string& part) {
     write_text(place / "bad.onnx", bytes);
@@ -203,7 +203,7 @@ TEST_CASE("an export that cannot be says why, and leaves nothing and the old fil
   CHECK_FALSE(fs::exists(place / "weights.onnx"));
 
   REQUIRE(place.run({"export", "m.vitrail", "--to", "onnx"}).code == 0);
-  const std::string old = read_text(place / "m.onnx");
+  const std::string old = read_file(place / "m.onnx");
   refused({"export", "m.vitrail", "--to", "onnx"}, 1, "m.onnx", {.file_bytes = 64 << 10});
-  CHECK(read_text(place / "m.onnx") == old);
+  CHECK(read_file(place / "m.onnx") == old);
 }

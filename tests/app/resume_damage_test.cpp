@@ -33,7 +33,7 @@ TEST_CASE("a damaged newest checkpoint is named, and the run goes on from the on
   REQUIRE_MESSAGE(train.code == 0, train.err);
   CHECK(fs::exists(work / "run/kept/step-0000000006.vitrail"));
   CHECK_FALSE(fs::exists(work / "run/kept/step-0000000008.vitrail"));
-  CHECK(contains(read_text(work / "run/config.toml"), "keep_every"));
+  CHECK(contains(read_file(work / "run/config.toml"), "keep_every"));
   const std::string whole = content(work / "", "run");
   const fs::path last = work / "run/last.vitrail";
   const auto size = static_cast<std::int64_t>(fs::file_size(last));

@@ -67,14 +67,14 @@ TEST_CASE("train, then everything one does with a run") {
          {"Vitrail", "Data", "Model", "Plan", "Memory", "step ", "Eval", "Saved", "Next"}) {
       CHECK_MESSAGE(contains(train.out, part), part);
     }
-    CHECK(read_text(work / "run/log.txt") == train.out);
+    CHECK(read_file(work / "run/log.txt") == train.out);
   }
   SUBCASE("its folder is complete") {
     for (const char* name : {"config.toml", "metrics.jsonl", "log.txt", "status.json", "data.txt",
                              "last.vitrail", "best.vitrail"}) {
       CHECK_MESSAGE(fs::exists(work / "run" / name), name);
     }
-    const nlohmann::json status = nlohmann::json::parse(read_text(work / "run/status.json"));
+    const nlohmann::json status = nlohmann::json::parse(read_file(work / "run/status.json"));
     CHECK(status.at("state") == "done");
     CHECK(status.at("step") == 160);
     CHECK(status.at("failed_saves") == 0);
@@ -125,7 +125,7 @@ TEST_CASE("train, then everything one does with a run") {
     CHECK(work.run({"export", "run", "--to", "onnx"}).code == 0);
     CHECK(fs::file_size(work / "run/model.onnx") > 1000);
     CHECK(work.run({"export", "run", "--to", "onnx", "-o", "other.onnx"}).code == 0);
-    CHECK(read_text(work / "run/model.onnx") == read_text(work / "other.onnx"));
+    CHECK(read_file(work / "run/model.onnx") == read_file(work / "other.onnx"));
     CHECK(work.run({"export", "run", "--to", "pdf"}).code == 2);
   }
   SUBCASE("its folder is not taken a second time") {
@@ -139,7 +139,7 @@ TEST_CASE("train, then everything one does with a run") {
     REQUIRE_MESSAGE(longer.code == 0, longer.err);
     CHECK(contains(longer.out, "bit-exact: no, because the run is longer"));
     CHECK(losses(work / "run").size() == 164);
-    CHECK(contains(read_text(work / "run/config.toml"), "epochs = 41"));
+    CHECK(contains(read_file(work / "run/config.toml"), "epochs = 41"));
     CHECK(work.run({"resume", "run", "opt.lr=1"}).code == 2);
     CHECK(work.run({"resume", "run", "epochs=3"}).code == 2);
   }
@@ -170,7 +170,7 @@ TEST_CASE("SIGTERM in an epoch: exit code 75, and resuming gives the same bits a
   const Outcome stopped = program.wait();
   REQUIRE(stopped.code == 75);
   CHECK(contains(stopped.out, "Continue with: vitrail resume stopped"));
-  CHECK(nlohmann::json::parse(read_text(work / "stopped/status.json")).at("state") == "interrupted");
+  CHECK(nlohmann::json::parse(read_file(work / "stopped/status.json")).at("state") == "interrupted");
   const std::size_t steps = losses(work / "stopped").size();
   CHECK(steps < 256);
   CHECK(work.json({"info", "stopped"}).at("step") == steps);
@@ -226,7 +226,7 @@ TEST_CASE("a damaged checkpoint is named, and the one before it stands in") {
   flip_byte(work / "run/last.vitrail",
             static_cast<std::int64_t>(fs::file_size(work / "run/last.vitrail")) / 2);
   CHECK(work.run({"verify", "--full", "run"}).code == 4);
-  const std::string half = read_text(work / "run/best.vitrail").substr(0, 4000);
+  const std::string half = read_file(work / "run/best.vitrail").substr(0, 4000);
   std::ofstream(work / "half.vitrail", std::ios::binary) << half;
   CHECK(work.run({"eval", "half.vitrail"}).code == 4);
 
@@ -250,7 +250,7 @@ TEST_CASE("a loss that is not finite: exit code 6, and the last good checkpoint 
   CHECK(diverged.code == 6);
   CHECK(contains(diverged.err, "diverged"));
   CHECK(contains(diverged.err, "run/last.vitrail"));
-  CHECK(nlohmann::json::parse(read_text(work / "run/status.json")).at("state") == "diverged");
+  CHECK(nlohmann::json::parse(read_file(work / "run/status.json")).at("state") == "diverged");
   CHECK(work.run({"verify", "--full", "run"}).code == 0);
 }
 
@@ -261,7 +261,7 @@ TEST_CASE("a checkpoint that cannot be written is reported and counted, and trai
   CHECK(contains(outcome.err, "the checkpoint of step 4 could not be saved"));
   CHECK(contains(outcome.err, "the checkpoint of step 8 could not be saved"));
   CHECK(losses(work / "run").size() == 8);
-  CHECK(nlohmann::json::parse(read_text(work / "run/status.json")).at("failed_saves").get<int>() >= 2);
+  CHECK(nlohmann::json::parse(read_file(work / "run/status.json")).at("failed_saves").get<int>() >= 2);
   CHECK_FALSE(fs::exists(work / "run/last.vitrail"));
 }
 
@@ -278,7 +278,7 @@ TEST_CASE("on a narrow terminal progress is one line that never wraps") {
     ++drawn;
   }
   CHECK(drawn > 0);
-  const std::string log = read_text(work / "run/log.txt");
+  const std::string log = read_file(work / "run/log.txt");
   CHECK_FALSE(contains(log, "\r"));
   CHECK_FALSE(contains(log, "\x1b"));
 }

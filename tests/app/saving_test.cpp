@@ -23,7 +23,7 @@ class Workplace {
     return run_program(folder_ / "", arguments);
   }
   nlohmann::json status(const std::string& run) const {
-    return nlohmann::json::parse(read_text(folder_ / run / "status.json"));
+    return nlohmann::json::parse(read_file(folder_ / run / "status.json"));
   }
 
  private:
@@ -55,13 +55,13 @@ TEST_CASE("three modes of saving: the same file in the end, and every save accou
     CHECK(contains(train.out, "skipped meanwhile") == (status.at("skipped_saves") > 0));
     CHECK(status.at("last_save_seconds").get<double>() > 0);
     CHECK(status.at("blocked_seconds").get<double>() > 0);
-    CHECK(read_text(work / mode / "last.vitrail") == read_text(work / "sync/last.vitrail"));
-    CHECK(contains(read_text(work / mode / "config.toml"), "mode = \"" + mode + '"'));
+    CHECK(read_file(work / mode / "last.vitrail") == read_file(work / "sync/last.vitrail"));
+    CHECK(contains(read_file(work / mode / "config.toml"), "mode = \"" + mode + '"'));
   }
   CHECK(work.run({"resume", "barrier", "epochs=+1"}).code == 0);
-  CHECK(contains(read_text(work / "barrier/config.toml"), "mode = \"barrier\""));
+  CHECK(contains(read_file(work / "barrier/config.toml"), "mode = \"barrier\""));
   CHECK(work.run({"resume", "barrier", "epochs=+1", "save.mode=sync"}).code == 0);
-  CHECK(contains(read_text(work / "barrier/config.toml"), "mode = \"sync\""));
+  CHECK(contains(read_file(work / "barrier/config.toml"), "mode = \"sync\""));
   CHECK(work.run(tiny_run("other", {"save.mode=fork"})).code == 2);
 }
 

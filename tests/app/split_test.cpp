@@ -42,7 +42,7 @@ TEST_CASE("split, info of the index, consolidate: the same file again") {
   const Outcome back = f.run({"consolidate", "parts/w.index.vitrail", "-o", "back.vitrail", "--json"});
   CHECK(back.code == 0);
   CHECK(nlohmann::json::parse(back.out)["content_id"] == whole["content_id"]);
-  CHECK(read_text(f.folder / "back.vitrail") == read_text(f.folder / "w.vitrail"));
+  CHECK(read_file(f.folder / "back.vitrail") == read_file(f.folder / "w.vitrail"));
 
   const Outcome json = f.run({"split", "w.vitrail", "-n", "2", "-o", "parts/v", "--json"});
   CHECK(nlohmann::json::parse(json.out)["shards"].size() == 2);

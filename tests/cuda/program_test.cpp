@@ -18,7 +18,7 @@ class Workplace {
     return outcome;
   }
   nlohmann::json status(const std::string& run) const {
-    return nlohmann::json::parse(read_text(folder_ / run / "status.json"));
+    return nlohmann::json::parse(read_file(folder_ / run / "status.json"));
   }
   std::filesystem::path operator/(const std::string& name) const { return folder_ / name; }
 

@@ -98,8 +98,8 @@ Outcome RunningProgram::wait() {
   Outcome outcome;
   outcome.code = exit_code(pid_);
   pid_ = -1;
-  outcome.out = read_text(folder_ / "stdout.txt");
-  outcome.err = read_text(folder_ / "stderr.txt");
+  outcome.out = read_file(folder_ / "stdout.txt");
+  outcome.err = read_file(folder_ / "stderr.txt");
   return outcome;
 }
 
@@ -143,11 +143,6 @@ std::vector<std::string> tiny_run(const std::string& out, const std::vector<std:
   return arguments;
 }
 
-std::string read_text(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-}
-
 std::vector<nlohmann::json> read_metrics(const fs::path& run) {
   std::vector<nlohmann::json> lines;
   std::ifstream file(run / "metrics.jsonl");
@@ -158,7 +153,7 @@ std::vector<nlohmann::json> read_metrics(const fs::path& run) {
 
 bool wait_for_metrics(const fs::path& run, std::size_t lines) {
   for (int i = 0; i < 3000; ++i) {
-    const std::string text = read_text(run / "metrics.jsonl");
+    const std::string text = read_file(run / "metrics.jsonl");
     if (static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n')) >= lines) return true;
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }

@@ -10,6 +10,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "tests/support/read_file.h"
+
 namespace vitrail::test {
 
 struct Outcome {
@@ -51,7 +53,6 @@ void write_quarters(const std::filesystem::path& folder, int train_images, int t
 // "train", data, out, and settings for a run of less than a second: 4 steps an epoch, 2 epochs.
 std::vector<std::string> tiny_run(const std::string& out, const std::vector<std::string>& more = {});
 
-std::string read_text(const std::filesystem::path& path);
 std::vector<nlohmann::json> read_metrics(const std::filesystem::path& run);
 // Waits until the run has logged `lines` lines; false after half a minute.
 bool wait_for_metrics(const std::filesystem::path& run, std::size_t lines);
