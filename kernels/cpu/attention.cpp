@@ -5,6 +5,7 @@
 #include "kernels/cpu/heads.h"
 #include "kernels/cpu/micro_kernel.h"
 #include "kernels/cpu/ops.h"
+#include "kernels/cpu/stream.h"
 #include "kernels/cpu/tiles.h"
 #include "kernels/cpu/transpose.h"
 
@@ -38,17 +39,6 @@ class Pieces {
   T* next_;
 };
 
-// Asks for rows [first, first + count) that will be read soon. A head's rows lie too far apart for the
-// processor to guess the next one, and waiting for them would take as long as a third of the products.
-template <class T>
-void fetch_ahead(const Rows<const T>& rows, const Heads& heads, std::int64_t first, std::int64_t count) {
-  constexpr std::int64_t kLine = 64 / static_cast<std::int64_t>(sizeof(T));
-  for (std::int64_t row = first; row < first + count; ++row) {
-    for (std::int64_t i = 0; i < heads.head_dim; i += kLine)
-      __builtin_prefetch(rows.at(row) + i, 0, 2);
-  }
-}
-
 // Columns and tokens rounded up to whole vectors.
 template <class T>
 struct Padded {
@@ -76,20 +66,13 @@ Rows<const T> whole_rows(const Rows<const T>& from, const Heads& heads, std::int
   return {memory.data, memory.stride};
 }
 
-// Where a product writes rows of head_dim numbers: in place, or in memory from which copy_back takes them.
+// to = factor · from, a row of a result. Results are summed up in memory of their own, whose rows lie closer
+// together than those of a head.
 template <class T>
-Rows<T> writable_rows(const Rows<T>& to, const Heads& heads, const Rows<T>& memory) {
-  return heads.head_dim == memory.stride ? to : memory;
-}
-
-template <class T>
-void copy_back(const Rows<T>& from, const Rows<T>& to, std::int64_t count, const Heads& heads) {
-  if (from.data == to.data) return;
-  for (std::int64_t row = 0; row < count; ++row) {
-    each_vector<T>(heads.head_dim, [&](std::int64_t i, const auto& access) {
-      access.store(to.at(row) + i, access.load(from.at(row) + i));
-    });
-  }
+void write_row(T* to, const T* from, T factor, std::int64_t count, bool past_caches) {
+  each_vector<T>(count, [&](std::int64_t i, const auto& access) {
+    write_or_stream(access, to + i, access.load(from + i) * factor, past_caches);
+  });
 }
 
 // scores becomes exp(scale · (scores − largest)), the padding anything. Returns the sum.
@@ -113,6 +96,7 @@ struct ForwardPair {
   Rows<const T> query, keys_transposed, value;
   Rows<const T> next_query, next_key, next_value;
   Rows<T> scores, y, y_memory;
+  bool past_caches;  // y
   T* lse;
   T* mask;
 };
@@ -136,8 +120,6 @@ void forward_block(const ForwardPair<T>& pair, std::int64_t first, std::int64_t 
   multiply_small<T>(count, pair.padded.tokens, heads.head_dim, {pair.query.at(first), pair.query.stride, 1},
                     pair.keys_transposed.data, pair.keys_transposed.stride, pair.scores.data,
                     pair.scores.stride, false);
-  for (const Rows<const T>& next : {pair.next_query, pair.next_key, pair.next_value})
-    fetch_ahead(next, heads, first, count);
   // Step by step over all rows, not row by row: so the processor overlaps the rows' chains of dependent
   // operations.
   T largest[kMostQueries];
@@ -145,6 +127,8 @@ void forward_block(const ForwardPair<T>& pair, std::int64_t first, std::int64_t 
   for (std::int64_t row = 0; row < count; ++row)
     largest[row] = largest_score(pair.scores.at(row), heads.tokens);
   for (std::int64_t row = 0; row < count; ++row) {
+    for (const Rows<const T>& next : {pair.next_query, pair.next_key, pair.next_value})
+      fetch_ahead(next.at(first + row), heads.head_dim);
     share[row] = exponentiate(pair.scores.at(row), heads.tokens, scale, largest[row]);
   }
   for (std::int64_t row = 0; row < count; ++row) {
@@ -152,16 +136,10 @@ void forward_block(const ForwardPair<T>& pair, std::int64_t first, std::int64_t 
     share[row] = T{1} / share[row];
   }
   if (pair.dropout.on()) drop_scores(pair, first, count);
-  const Rows<T> to{pair.y.at(first), pair.y.stride};
-  const Rows<T> y = writable_rows(to, heads, pair.y_memory);
   multiply_small<T>(count, pair.padded.dim, heads.tokens, {pair.scores.data, pair.scores.stride, 1},
-                    pair.value.data, pair.value.stride, y.data, y.stride, false);
-  for (std::int64_t row = 0; row < count; ++row) {
-    for (std::int64_t i = 0; i < pair.padded.dim; i += kLanes<T>) {
-      store<T>(y.at(row) + i, load(y.at(row) + i) * share[row]);
-    }
-  }
-  copy_back(y, to, count, heads);
+                    pair.value.data, pair.value.stride, pair.y_memory.data, pair.y_memory.stride, false);
+  for (std::int64_t row = 0; row < count; ++row)
+    write_row(pair.y.at(first + row), pair.y_memory.at(row), share[row], heads.head_dim, pair.past_caches);
 }
 
 template <class T>
@@ -176,6 +154,7 @@ void forward(Context& context, const AttentionForward& op) {
     const Rows<T> keys_transposed = pieces.take(heads.head_dim, padded.tokens);
     transpose(head_of<const T>(op.qkv, heads, number, kKey), heads, keys_transposed);
     const Rows<const T> value = head_of<const T>(op.qkv, heads, number, kValue);
+    const Rows<T> y = output_of<T>(op.y, heads, number);
     const ForwardPair<T> pair{
         .heads = heads,
         .padded = padded,
@@ -188,13 +167,15 @@ void forward(Context& context, const AttentionForward& op) {
         .next_key = head_of<const T>(op.qkv, heads, next, kKey),
         .next_value = head_of<const T>(op.qkv, heads, next, kValue),
         .scores = pieces.take(block_of(heads), padded.tokens),
-        .y = output_of<T>(op.y, heads, number),
+        .y = y,
         .y_memory = pieces.take(block_of(heads), padded.dim),
+        .past_caches = streams(y, heads.batch * heads.tokens),
         .lse = lse_of<T>(op.lse, heads, number),
         .mask = pieces.take(1, padded.tokens).data};
     for (std::int64_t first = 0; first < heads.tokens; first += block_of(heads)) {
       forward_block(pair, first, smaller(block_of(heads), heads.tokens - first));
     }
+    if (pair.past_caches) finish_streaming();
   });
 }
 
@@ -243,10 +224,10 @@ void backward_block(const BackwardPair<T>& pair, std::int64_t first, std::int64_
                     pair.keys_transposed.data, padded.tokens, pair.p.data, padded.tokens, false);
   multiply_small<T>(count, padded.tokens, heads.head_dim, {pair.dy.at(first), pair.dy.stride, 1},
                     pair.values_transposed.data, padded.tokens, pair.ds.data, padded.tokens, false);
-  for (const Rows<const T>& next : pair.next)
-    fetch_ahead(next, heads, first, count);
   for (std::int64_t row = 0; row < count; ++row) {
     const std::int64_t query = first + row;
+    for (const Rows<const T>& next : pair.next)
+      fetch_ahead(next.at(query), heads.head_dim);
     const T delta = dot(pair.dy.at(query), pair.y.at(query), heads.head_dim);
     if (pair.dropout.on()) fill_mask(pair.dropout, heads, pair.number, query, pair.mask);
     score_gradient_row(pair.p.at(row), pair.ds.at(row), heads.tokens, scale, pair.lse[query], delta,
@@ -261,6 +242,16 @@ void backward_block(const BackwardPair<T>& pair, std::int64_t first, std::int64_
 }
 
 template <class T>
+void write_gradient(const AttentionBackward& op, const Heads& heads, const Pair& number, Part part,
+                    const Rows<T>& from) {
+  const Rows<T> to = head_of<T>(op.dqkv, heads, number, part);
+  const bool past_caches = streams(to, heads.batch * heads.tokens);
+  for (std::int64_t row = 0; row < heads.tokens; ++row)
+    write_row(to.at(row), from.at(row), T{1}, heads.head_dim, past_caches);
+  if (past_caches) finish_streaming();
+}
+
+template <class T>
 void backward_pair(const AttentionBackward& op, const Heads& heads, const Padded<T>& padded,
                    const DropoutMask<T>& dropout, const Pair& number, const Pair& following,
                    Pieces<T> pieces) {
@@ -272,10 +263,7 @@ void backward_pair(const AttentionBackward& op, const Heads& heads, const Padded
   const auto whole = [&](const Rows<const T>& from) {
     return whole_rows(from, heads, heads.tokens, pieces.take(heads.tokens, padded.dim));
   };
-  const auto gradient = [&](Part part) {
-    return writable_rows(head_of<T>(op.dqkv, heads, number, part), heads,
-                         pieces.take(heads.tokens, padded.dim));
-  };
+  const auto gradient = [&] { return pieces.take(heads.tokens, padded.dim); };
   const BackwardPair<T> pair{
       .heads = heads,
       .padded = padded,
@@ -293,17 +281,17 @@ void backward_pair(const AttentionBackward& op, const Heads& heads, const Padded
                output_of<const T>(op.dy, heads, following), output_of<const T>(op.y, heads, following)},
       .p = pieces.take(block_of(heads), padded.tokens),
       .ds = pieces.take(block_of(heads), padded.tokens),
-      .dq = gradient(kQuery),
-      .dk = gradient(kKey),
-      .dv = gradient(kValue),
+      .dq = gradient(),
+      .dk = gradient(),
+      .dv = gradient(),
       .lse = lse_of<const T>(op.lse, heads, number),
       .mask = pieces.take(1, padded.tokens).data};
   for (std::int64_t first = 0; first < heads.tokens; first += block_of(heads)) {
     backward_block(pair, first, smaller(block_of(heads), heads.tokens - first));
   }
-  copy_back(pair.dq, head_of<T>(op.dqkv, heads, number, kQuery), heads.tokens, heads);
-  copy_back(pair.dk, head_of<T>(op.dqkv, heads, number, kKey), heads.tokens, heads);
-  copy_back(pair.dv, head_of<T>(op.dqkv, heads, number, kValue), heads.tokens, heads);
+  write_gradient(op, heads, number, kQuery, pair.dq);
+  write_gradient(op, heads, number, kKey, pair.dk);
+  write_gradient(op, heads, number, kValue, pair.dv);
 }
 
 template <class T>

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "kernels/cpu/context.h"
+#include "kernels/cpu/rows.h"
 #include "kernels/cpu/tiles.h"
 
 namespace vitrail::cpu {
@@ -49,28 +50,32 @@ int onednn_int8_limit();
 #ifdef VITRAIL_ISA
 namespace vitrail::cpu::VITRAIL_ISA {
 
-// What is to be done to each part of a product's c, while it lies in the caches.
+// What is to be done to each part of a product's c, given its sums, while these lie in the caches.
 class Finish {
  public:
   template <class Body>
   explicit Finish(const Body& body)
-      : call_([](const void* of, const Tile& part) { (*static_cast<const Body*>(of))(part); }),
+      : call_([](const void* of, const Tile& part, const Rows<float>& sums) {
+          (*static_cast<const Body*>(of))(part, sums);
+        }),
         body_(&body) {}
-  void operator()(const Tile& part) const { call_(body_, part); }
+  void operator()(const Tile& part, const Rows<float>& sums) const { call_(body_, part, sums); }
 
  private:
-  void (*call_)(const void*, const Tile&);
+  void (*call_)(const void*, const Tile&, const Rows<float>&);
   const void* body_;
 };
 
-// Packs its factors in memory of panels_bytes().
+// Packs its factors in memory of panels_bytes(). c may be null where keeps_sums(k): then a part's sums are
+// only there until they are finished.
 void multiply_panels(const Product<float>& product, float* memory, const Finish& finish);
 std::size_t panels_bytes();
+bool keeps_sums(std::int64_t k);
 void multiply_eigen(const Product<float>& product);
 void multiply_eigen(const Product<double>& product);
 void multiply_plainly(const Int8Product& product);
 
-// Calls finish(part), of all c or of smaller parts.
+// Calls finish(part, sums), for all c or for smaller parts.
 template <class Body>
 inline void multiply(Context& context, int worker, const Product<float>& product, const Body& finish) {
   if (context.products().f32 == Gemm::vitrail) {
@@ -78,12 +83,12 @@ inline void multiply(Context& context, int worker, const Product<float>& product
     return multiply_panels(product, memory, Finish(finish));
   }
   context.products().f32 == Gemm::onednn ? multiply_onednn(product) : multiply_eigen(product);
-  finish({0, 0, product.m, product.n});
+  finish({0, 0, product.m, product.n}, Rows<float>{product.c, product.c_stride});
 }
 template <class Body>
 inline void multiply(Context&, int, const Product<double>& product, const Body& finish) {
   multiply_eigen(product);
-  finish({0, 0, product.m, product.n});
+  finish({0, 0, product.m, product.n}, Rows<double>{product.c, product.c_stride});
 }
 
 inline void multiply(const Context& context, const Int8Product& product) {

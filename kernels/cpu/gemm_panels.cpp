@@ -14,7 +14,9 @@ constexpr std::int64_t kPanel = 2 * kLanes<float>;
 constexpr std::int64_t kDepth = 6144 / kPanel;       // a panel so deep, 24 KiB, lies in the first cache
 constexpr std::int64_t kMostDepth = kDepth * 3 / 2;  // what piece() may make of it
 constexpr std::int64_t kBlockRows = 96;              // rows so deep, beside the panels, in the second
+constexpr std::int64_t kMostBlockRows = kBlockRows * 3 / 2;
 constexpr std::int64_t kBlockCols = 384;
+constexpr std::int64_t kSumsStride = kBlockCols + 16;  // so that rows do not compete for the same lines
 
 // Where number (row, k) of the first factor lies: at data + row / kTileRows · block_step +
 // row % kTileRows · row_step + k · depth_step.
@@ -27,8 +29,10 @@ struct Left {
   }
 };
 
-// c (kRows, kPanel) (+)= a (kRows, depth) · panel (depth, kPanel)
-template <int kRows>
+// c (kRows, kPanel) (+)= a (kRows, depth) · panel (depth, kPanel). kFetch asks for the rows of the tile
+// below, line by line: a product's first panel meets them first, and no row is long enough for the processor
+// to guess the next.
+template <int kRows, bool kFetch>
 void multiply_tile(std::int64_t depth, const Left& a, const float* panel, float* c, std::int64_t c_stride,
                    bool accumulate) {
   Vec<float> sum[kRows][2];
@@ -45,18 +49,26 @@ void multiply_tile(std::int64_t depth, const Left& a, const float* panel, float*
   for (int g = 0; g < kGroups; ++g)
     group[g] = a.data + 3 * g * a.row_step;
   const std::int64_t row_step = a.row_step, depth_step = a.depth_step;
-#pragma GCC unroll 4
-  for (std::int64_t k = 0; k < depth; ++k, panel += kPanel) {
-    const Vec<float> first = load(panel), second = load(panel + kLanes<float>);
+  const std::int64_t step = kFetch ? 64 / sizeof(float) : depth;
+  const float* below = a.tile(1).data;
+  for (std::int64_t line = 0; line < depth; line += step, below += step) {
 #pragma GCC unroll 16
-    for (int i = 0; i < kRows; ++i) {
-      const Vec<float> left = splat(group[i / 3][(i % 3) * row_step]);
-      sum[i][0] += left * first;
-      sum[i][1] += left * second;
-    }
+    for (int i = 0; kFetch && i < kRows; ++i)
+      __builtin_prefetch(below + i * row_step);
+    const std::int64_t end = smaller(depth, line + step);
 #pragma GCC unroll 4
-    for (int g = 0; g < kGroups; ++g)
-      group[g] += depth_step;
+    for (std::int64_t k = line; k < end; ++k, panel += kPanel) {
+      const Vec<float> first = load(panel), second = load(panel + kLanes<float>);
+#pragma GCC unroll 16
+      for (int i = 0; i < kRows; ++i) {
+        const Vec<float> left = splat(group[i / 3][(i % 3) * row_step]);
+        sum[i][0] += left * first;
+        sum[i][1] += left * second;
+      }
+#pragma GCC unroll 4
+      for (int g = 0; g < kGroups; ++g)
+        group[g] += depth_step;
+    }
   }
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i) {
@@ -70,18 +82,8 @@ template <int kRows>
 void multiply_last_rows(std::int64_t rows, std::int64_t depth, const Left& a, const float* panel, float* c,
                         std::int64_t c_stride, bool accumulate) {
   if constexpr (kRows > 0) {
-    if (rows == kRows) return multiply_tile<kRows>(depth, a, panel, c, c_stride, accumulate);
+    if (rows == kRows) return multiply_tile<kRows, false>(depth, a, panel, c, c_stride, accumulate);
     multiply_last_rows<kRows - 1>(rows, depth, a, panel, c, c_stride, accumulate);
-  }
-}
-
-// Asks for a tile's rows where they lie. A product's first panel meets them first, and no row is long enough
-// for the processor to guess the next.
-void fetch_tile(const Left& a, std::int64_t rows, std::int64_t depth) {
-  if (a.depth_step != 1) return;
-  for (std::int64_t row = 0; row < rows; ++row) {
-    for (std::int64_t k = 0; k < depth; k += 64 / sizeof(float))
-      __builtin_prefetch(a.data + row * a.row_step + k);
   }
 }
 
@@ -90,17 +92,19 @@ void multiply_rows_of(std::int64_t rows, std::int64_t cols, std::int64_t depth, 
                       const float* panel, float* c, std::int64_t c_stride, bool accumulate, bool first) {
   float beside[kTileRows * kPanel];
   const bool whole = cols == kPanel;
+  const bool fetch = first && a.depth_step == 1;
   for (std::int64_t row = 0; row < rows; row += kTileRows) {
     const std::int64_t count = smaller(kTileRows, rows - row);
     const Left part = a.tile(row / kTileRows);
-    if (first) fetch_tile(a.tile(row / kTileRows + 1), smaller(kTileRows, rows - row - kTileRows), depth);
     float* line = c + row * c_stride;
     float* to = whole ? line : beside;
     const std::int64_t stride = whole ? c_stride : kPanel;
-    if (count == kTileRows) {
-      multiply_tile<kTileRows>(depth, part, panel, to, stride, whole && accumulate);
-    } else {
+    if (count < kTileRows) {
       multiply_last_rows<kTileRows - 1>(count, depth, part, panel, to, stride, whole && accumulate);
+    } else if (fetch) {
+      multiply_tile<kTileRows, true>(depth, part, panel, to, stride, whole && accumulate);
+    } else {
+      multiply_tile<kTileRows, false>(depth, part, panel, to, stride, whole && accumulate);
     }
     for (std::int64_t i = 0; i < count && !whole; ++i) {
       for (std::int64_t j = 0; j < cols; ++j)
@@ -202,7 +206,13 @@ void multiply_block(std::int64_t rows, std::int64_t cols, std::int64_t depth, co
 }  // namespace
 
 std::size_t panels_bytes() {
-  return static_cast<std::size_t>(kMostDepth * (kBlockCols + kBlockRows * 3 / 2 + kTileRows)) * sizeof(float);
+  return static_cast<std::size_t>(kMostDepth * (kBlockCols + kMostBlockRows + kTileRows) +
+                                  (kMostBlockRows + kTileRows) * kSumsStride) *
+         sizeof(float);
+}
+
+bool keeps_sums(std::int64_t k) {
+  return piece(k, kDepth, 1) >= k;
 }
 
 void multiply_panels(const Product<float>& product, float* memory, const Finish& finish) {
@@ -210,7 +220,8 @@ void multiply_panels(const Product<float>& product, float* memory, const Finish&
                      row_piece = piece(product.m, kBlockRows, kTileRows);
   const Part left{product.a, product.a_stride, product.a_transposed};
   const Part right{product.b, product.b_stride, product.b_transposed};
-  float* left_memory = memory + kMostDepth * kBlockCols;
+  float* sums_memory = memory + kMostDepth * kBlockCols;
+  float* left_memory = sums_memory + (kMostBlockRows + kTileRows) * kSumsStride;
   for (std::int64_t col = 0; col < product.n; col += kBlockCols) {
     const std::int64_t cols = smaller(kBlockCols, product.n - col);
     for (std::int64_t k = 0; k < product.k; k += depth_piece) {
@@ -219,9 +230,11 @@ void multiply_panels(const Product<float>& product, float* memory, const Finish&
       for (std::int64_t row = 0; row < product.m; row += row_piece) {
         const std::int64_t rows = smaller(row_piece, product.m - row);
         const Left a = left_rows(left.part(row, k), rows, depth, left_memory);
-        multiply_block(rows, cols, depth, a, memory, product.c + row * product.c_stride + col,
-                       product.c_stride, k > 0 || product.accumulate);
-        if (k + depth == product.k) finish({row, col, rows, cols});
+        const Rows<float> sums = product.c
+                                     ? Rows<float>{product.c + row * product.c_stride + col, product.c_stride}
+                                     : Rows<float>{sums_memory, kSumsStride};
+        multiply_block(rows, cols, depth, a, memory, sums.data, sums.stride, k > 0 || product.accumulate);
+        if (k + depth == product.k) finish({row, col, rows, cols}, sums);
       }
     }
   }

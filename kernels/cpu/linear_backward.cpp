@@ -1,6 +1,7 @@
 #include "kernels/cpu/chunks.h"
 #include "kernels/cpu/gelu.h"
 #include "kernels/cpu/linear_parts.h"
+#include "kernels/cpu/stream.h"
 #include "kernels/cpu/weight_gradient.h"
 
 namespace vitrail::cpu::VITRAIL_ISA {
@@ -30,7 +31,8 @@ struct Gradients {
   Wide<C>*dweight, *dbias;
   const C *dy, *x, *weight;
   const float* unrounded_dy =
-      nullptr;  // bf16: dy (rows, out) before it is rounded; then dy itself is not there
+      nullptr;               // bf16: dy (rows, out) before it is rounded; then dy itself is not there
+  bool streamed_dx = false;  // finish() writes dx past the caches
 };
 
 // How one backward is cut: the tiles of dx, each row of tiles with its own part of dbias, and the tiles of
@@ -89,8 +91,10 @@ void backward_x(Context& context, const Gradients<C>& grads, const Tile& tile, s
   const Sizes& sizes = grads.sizes;
   const Rows<const C> dy{grads.dy + tile.row * sizes.out, sizes.out};
   if (grads.dx) {
-    const Rows<Wide<C>> in_place = place_of<C>(grads.dx, sizes.in, tile);
-    const TileMemory<C> memory(context, worker, tile, sizes.out, in_place.data != nullptr);
+    const Rows<Wide<C>> in_place =
+        grads.streamed_dx ? Rows<Wide<C>>{nullptr, 0} : place_of<C>(grads.dx, sizes.in, tile);
+    const TileMemory<C> memory(context, worker, tile, sizes.out,
+                               in_place.data != nullptr || kept_sums<C>(context, sizes.out));
     multiply_rows<C>(context, worker, tile, dy, weight, in_place, memory,
                      [&](const Tile& strip, const Rows<Wide<C>>& sums) { finish(strip, sums, memory.mask); });
   }
@@ -241,40 +245,54 @@ const C* branch_gradients(Context& context, const LinearResidualBackward& op, co
   return op.dbranch.as<C>();
 }
 
-// dx = sums ∘ mask ∘ gelu'(pre) on one strip
+// dx = sums ∘ mask ∘ gelu'(pre), strip by strip.
 template <class C, class Gelu>
-void through_gelu(const LinearResidualBackward& op, const DropoutMask<Wide<C>>& dropout, const Sizes& sizes,
-                  const Tile& strip, const Rows<Wide<C>>& sums, Wide<C>* memory, Gelu) {
+struct GeluFinish {
   using T = Wide<C>;
-  for (std::int64_t row = 0; row < strip.rows; ++row) {
-    const std::int64_t at = (strip.row + row) * sizes.in + strip.col;
-    C* dx = op.dx.as<C>() + at;
-    const C* pre = op.gelu_pre.as<C>() + at;
-    const T* from = sums.at(row);
-    const T* mask = mask_of_row(dropout, memory, sizes, sizes.in, strip.row + row, strip.col, strip.cols);
-    each_vector<T>(strip.cols, [&](std::int64_t i, const auto& access) {
-      const Vec<T> slope = Gelu::template slope<T>(read(access, pre + i));
-      write(access, dx + i, access.load(from + i) * slope * load_or(mask, i, T{1}, access));
-    });
+  const LinearResidualBackward& op;
+  const Sizes& sizes;
+  DropoutMask<T> dropout;
+  bool from_above;  // a tile's strips follow each other from above
+  bool streamed;
+
+  void operator()(const Tile& strip, const Rows<T>& sums, T* memory) const {
+    for (std::int64_t row = 0; row < strip.rows; ++row) {
+      const std::int64_t at = (strip.row + row) * sizes.in + strip.col;
+      C* dx = op.dx.as<C>() + at;
+      const C* pre = op.gelu_pre.as<C>() + at;
+      const T* from = sums.at(row);
+      const T* mask = mask_of_row(dropout, memory, sizes, sizes.in, strip.row + row, strip.col, strip.cols);
+      if (from_above) fetch_ahead(pre + strip.rows * sizes.in, strip.cols);
+      each_vector<T>(strip.cols, [&](std::int64_t i, const auto& access) {
+        const Vec<T> slope = Gelu::template slope<T>(read(access, pre + i));
+        write_or_stream(access, dx + i, access.load(from + i) * slope * load_or(mask, i, T{1}, access),
+                        streamed);
+      });
+    }
+    if (streamed) finish_streaming();
   }
-}
+};
 
 template <class C>
 void backward_residual(Context& context, const LinearResidualBackward& op) {
   const Sizes sizes = sizes_of(op.x.shape, op.dy.shape);
-  const Gradients<C> grads{.sizes = sizes,
-                           .dx = op.dx,
-                           .dweight = op.dweight_acc.as<Wide<C>>(),
-                           .dbias = op.dbias_acc.as<Wide<C>>(),
-                           .dy = branch_gradients<C>(context, op, sizes),
-                           .x = op.x.as<C>(),
-                           .weight = op.weight.as<C>()};
+  Gradients<C> grads{.sizes = sizes,
+                     .dx = op.dx,
+                     .dweight = op.dweight_acc.as<Wide<C>>(),
+                     .dbias = op.dbias_acc.as<Wide<C>>(),
+                     .dy = branch_gradients<C>(context, op, sizes),
+                     .x = op.x.as<C>(),
+                     .weight = op.weight.as<C>()};
   if (!op.gelu_pre) return backward(context, grads, PlainFinish<C>{grads});
-  const DropoutMask<Wide<C>> dropout(op.gelu_dropout);
+  grads.streamed_dx =
+      kept_sums<C>(context, sizes.out) && streams(Rows<C>{op.dx.as<C>(), sizes.in}, sizes.rows());
   with_gelu(op.gelu, [&](auto gelu) {
-    backward(context, grads, [&](const Tile& strip, const Rows<Wide<C>>& sums, Wide<C>* memory) {
-      through_gelu<C>(op, dropout, sizes, strip, sums, memory, gelu);
-    });
+    backward(context, grads,
+             GeluFinish<C, decltype(gelu)>{.op = op,
+                                           .sizes = sizes,
+                                           .dropout = DropoutMask<Wide<C>>(op.gelu_dropout),
+                                           .from_above = by_panels<C>(context),
+                                           .streamed = grads.streamed_dx});
   });
 }
 

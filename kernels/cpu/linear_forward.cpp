@@ -1,6 +1,7 @@
 #include "kernels/cpu/gelu.h"
 #include "kernels/cpu/linear_parts.h"
 #include "kernels/cpu/quantize.h"
+#include "kernels/cpu/stream.h"
 
 namespace vitrail::cpu::VITRAIL_ISA {
 namespace {
@@ -71,7 +72,8 @@ void each_strip(Context& context, const Sizes& sizes, const Op& op, const Place&
   context.pool().parallel_for(tiles.count(), [&](std::int64_t index, int worker) {
     const Tile tile = tiles.at(index);
     const Rows<Wide<C>> in_place = place(tile);
-    const TileMemory<C> memory(context, worker, tile, sizes.in, in_place.data != nullptr);
+    const TileMemory<C> memory(context, worker, tile, sizes.in,
+                               in_place.data != nullptr || kept_sums<C>(context, sizes.in));
     const Rows<const C> rows{op.x.template as<C>() + tile.row * sizes.in, sizes.in};
     multiply_rows<C>(context, worker, tile, rows, factor, in_place, memory,
                      [&](const Tile& strip, const Rows<Wide<C>>& sums) { finish(strip, sums, memory.mask); });
@@ -103,6 +105,7 @@ void forward_gelu(Context& context, const LinearGeluForward& op, Gelu) {
   using T = Wide<C>;
   const Sizes sizes = sizes_of(op.x.shape, op.y.shape);
   const DropoutMask<T> dropout(op.dropout);
+  const bool past_caches = op.pre && streams(Rows<C>{op.y.as<C>(), sizes.out}, sizes.rows());
   each_strip<C>(
       context, sizes, op,
       [&](const Tile& tile) { return place_of<C>(op.pre ? op.pre : op.y, sizes.out, tile); },
@@ -121,9 +124,11 @@ void forward_gelu(Context& context, const LinearGeluForward& op, Gelu) {
               write(access, pre + i, x);
               x = read(access, pre + i);  // as it is kept, so that GeluForward gives the same
             }
-            write(access, y + i, Gelu::template y<T>(x) * load_or(mask, i, T{1}, access));
+            write_or_stream(access, y + i, Gelu::template y<T>(x) * load_or(mask, i, T{1}, access),
+                            past_caches);
           });
         }
+        if (past_caches) finish_streaming();
       });
 }
 

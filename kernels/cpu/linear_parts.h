@@ -59,10 +59,16 @@ inline Tiles tall_tiles(std::int64_t rows, std::int64_t cols) {
   return tiles;
 }
 
+// Whether products of C are multiply_panels()'s.
+template <class C>
+inline bool by_panels(const Context& context) {
+  return std::is_same_v<C, float> && context.products().f32 == Gemm::vitrail;
+}
+
 // The tiles of a (rows, cols) output of a product of C.
 template <class C>
 inline Tiles output_tiles(const Context& context, std::int64_t rows, std::int64_t cols) {
-  if (std::is_same_v<C, float> && context.products().f32 == Gemm::vitrail) return tall_tiles(rows, cols);
+  if (by_panels<C>(context)) return tall_tiles(rows, cols);
   Tiles tiles{rows, cols, piece(rows, kTileRows, 8), piece(cols, kTileCols, kPanelCols)};
   while (tiles.count() < kWantedTasks && tiles.tile_cols >= 2 * kLeastTileCols) {
     tiles.tile_cols = rounded_up(tiles.tile_cols / 2, kPanelCols);
@@ -121,24 +127,31 @@ inline void pack(Context& context, Weight<C>& weight, std::int64_t cols, std::ui
   }
 }
 
+// Whether a product of C finishes its sums in memory of its own.
+template <class C>
+inline bool kept_sums(const Context& context, std::int64_t depth) {
+  return by_panels<C>(context) && keeps_sums(depth);
+}
+
 // Scratch memory of one task.
 template <class C>
 struct TileMemory {
-  Rows<Wide<C>> sums;  // of the tile, unless they go in place; bf16: of a strip
+  Rows<Wide<C>> sums;  // of the tile; bf16: of a strip; null where they go in place or the product keeps them
   Wide<C>* mask;
   Bf16* left;  // bf16 of odd depth: a strip of x with a 0 behind each row
 
-  TileMemory(Context& context, int worker, const Tile& tile, std::int64_t depth, bool in_place) {
+  TileMemory(Context& context, int worker, const Tile& tile, std::int64_t depth, bool sums_elsewhere) {
     const bool strips = kIsBf16<C> && !context.products().onednn_bf16;
     const std::int64_t rows = strips ? smaller(kStripRows, tile.rows) : tile.rows;
     const std::int64_t cols = strips ? smaller(kStripCols, tile.cols) : tile.cols;
     // A line of the cache more than the columns, so that rows do not compete for the same ones.
     sums.stride = padded_cols(cols) + kHalfPanel;
-    const std::int64_t sums_count = in_place ? 0 : rows * sums.stride;
+    const std::int64_t sums_count = sums_elsewhere ? 0 : rows * sums.stride;
     const std::int64_t mask_count = rounded_up(tile.cols, kHalfPanel);
     const std::int64_t left_words = strips && depth % 2 != 0 ? rows * pairs_of(depth) : 0;
-    sums.data = scratch_of<Wide<C>>(context, worker, sums_count + mask_count + left_words);
-    mask = sums.data + sums_count;
+    Wide<C>* memory = scratch_of<Wide<C>>(context, worker, sums_count + mask_count + left_words);
+    sums.data = sums_count > 0 ? memory : nullptr;
+    mask = memory + sums_count;
     left = reinterpret_cast<Bf16*>(mask + mask_count);
   }
 };
@@ -211,10 +224,10 @@ inline void multiply_rows(Context& context, int worker, const Tile& tile, const 
     }
   } else {
     const Rows<C> sums = in_place.data ? in_place : memory.sums;
-    multiply(context, worker, product_of(tile, x, weight, sums), [&](const Tile& part) {
-      finish(Tile{tile.row + part.row, tile.col + part.col, part.rows, part.cols},
-             Rows<C>{sums.at(part.row) + part.col, sums.stride});
-    });
+    multiply(context, worker, product_of(tile, x, weight, sums),
+             [&](const Tile& part, const Rows<C>& part_sums) {
+               finish(Tile{tile.row + part.row, tile.col + part.col, part.rows, part.cols}, part_sums);
+             });
   }
 }
 

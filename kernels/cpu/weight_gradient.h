@@ -36,7 +36,7 @@ inline Product<C, Wide<C>> product_of(const WeightGradient<C>& gradient) {
 
 template <class C>
 inline void multiply_gradients(Context& context, int worker, const WeightGradient<C>& gradient) {
-  multiply(context, worker, product_of(gradient), [](const Tile&) {});
+  multiply(context, worker, product_of(gradient), [](const Tile&, const Rows<Wide<C>>&) {});
 }
 
 // A panel of dweight, from dy packed in blocks of kBlockRows columns and a packed panel of x.

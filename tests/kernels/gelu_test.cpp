@@ -105,7 +105,9 @@ TEST_CASE("gelu: an infinity or a NaN is not hidden") {
 }
 
 TEST_CASE("gelu: threads and instruction sets") {
-  check_backends(hidden_layer({2, 197, 96}, GeluKind::erf, {.rate = 0.3, .key = {}, .first_sample = 0}));
+  const Dropout dropout{.rate = 0.3, .key = {}, .first_sample = 0};
+  check_backends(hidden_layer({2, 197, 96}, GeluKind::erf, dropout));
+  check_backends(hidden_layer({2, 700, 384}, GeluKind::erf, dropout));  // past the CPU's caches
 }
 
 }  // namespace
