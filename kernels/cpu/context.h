@@ -24,7 +24,7 @@ enum class Gemm : std::uint8_t { vitrail, onednn, eigen };
 struct Products {
   Gemm f32 = Gemm::eigen;
   bool onednn_bf16 = false;           // else by pairs
-  bool onednn_int8 = false;           // else plainly
+  Gemm int8 = Gemm::eigen;            // that is, plainly
   int int8_limit = 127;               // of a quantized weight (kernels/quantize.h)
   const DotProducts* dots = nullptr;  // bf16; null: this processor or choice of isa has none
 };

@@ -121,6 +121,13 @@ Gemm choose_gemm(const std::string& wanted, const IsaChoice& isa) {
   return have_onednn() ? Gemm::onednn : Gemm::eigen;
 }
 
+// Our own product of bytes is AVX2's: oneDNN's has the instructions made for it where there are some.
+Gemm choose_int8(Gemm f32, const IsaChoice& isa) {
+  if (f32 == Gemm::eigen) return Gemm::eigen;
+  if (f32 == Gemm::vitrail && isa.name == std::string("avx2")) return Gemm::vitrail;
+  return have_onednn() ? Gemm::onednn : Gemm::eigen;
+}
+
 const char* title_of(Gemm gemm) {
   return gemm == Gemm::vitrail ? "own products" : gemm == Gemm::onednn ? "oneDNN" : "Eigen";
 }
@@ -141,8 +148,9 @@ Products choose_products(const std::string& gemm, const IsaChoice& isa) {
   // Only oneDNN knows AMX's tiles; with dot products alone our own product is the faster.
   const bool onednn = products.f32 == Gemm::onednn;
   products.onednn_bf16 = onednn && (tiles || (gemm == "onednn" && products.dots));
-  products.onednn_int8 = have_onednn() && gemm != "eigen";
-  if (products.onednn_int8) products.int8_limit = onednn_int8_limit();
+  products.int8 = choose_int8(products.f32, isa);
+  if (products.int8 == Gemm::vitrail) products.int8_limit = kPairsLimit;
+  if (products.int8 == Gemm::onednn) products.int8_limit = onednn_int8_limit();
   return products;
 }
 

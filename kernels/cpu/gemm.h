@@ -42,7 +42,9 @@ bool have_onednn();
 void multiply_onednn(const Product<float>& product);
 void multiply_onednn(const Bf16Product& product);  // on a processor with AVX512-BF16 or AMX
 void multiply_onednn(const Int8Product& product);
-// The largest weight of an Int8Product whose pairs do not overflow on the way.
+// The largest weight of an Int8Product whose pairs do not overflow on the way: by products that add them in
+// 16 bits, signed and saturated, and by oneDNN's.
+inline constexpr int kPairsLimit = 64;
 int onednn_int8_limit();
 
 }  // namespace vitrail::cpu
@@ -71,6 +73,10 @@ class Finish {
 void multiply_panels(const Product<float>& product, float* memory, const Finish& finish);
 std::size_t panels_bytes();
 bool keeps_sums(std::int64_t k);
+// The same in 8 bits, where multiplies_bytes(k); the sums are whole numbers, and kept where keeps_sums(k /
+// 4).
+void multiply_panels(const Int8Product& product, float* memory, const Finish& finish);
+bool multiplies_bytes(std::int64_t k);
 void multiply_eigen(const Product<float>& product);
 void multiply_eigen(const Product<double>& product);
 void multiply_plainly(const Int8Product& product);
@@ -91,8 +97,19 @@ inline void multiply(Context&, int, const Product<double>& product, const Body& 
   finish({0, 0, product.m, product.n}, Rows<double>{product.c, product.c_stride});
 }
 
-inline void multiply(const Context& context, const Int8Product& product) {
-  context.products().onednn_int8 ? multiply_onednn(product) : multiply_plainly(product);
+// Whether an Int8Product is multiply_panels()'s.
+inline bool bytes_by_panels(const Context& context, std::int64_t k) {
+  return context.products().int8 == Gemm::vitrail && multiplies_bytes(k);
+}
+
+template <class Body>
+inline void multiply(Context& context, int worker, const Int8Product& product, const Body& finish) {
+  if (bytes_by_panels(context, product.k)) {
+    auto* memory = reinterpret_cast<float*>(context.packing_scratch(worker, panels_bytes()));
+    return multiply_panels(product, memory, Finish(finish));
+  }
+  context.products().int8 == Gemm::onednn ? multiply_onednn(product) : multiply_plainly(product);
+  finish({0, 0, product.m, product.n}, Rows<float>{reinterpret_cast<float*>(product.c), product.c_stride});
 }
 
 inline void multiply_pairs(const Context& context, const PairProduct& product) {

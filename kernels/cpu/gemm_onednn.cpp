@@ -29,10 +29,9 @@ void multiply_onednn(const Int8Product& product) {
   assert(status == dnnl_success);
 }
 
-// Without VNNI it adds two products in 16 bits, signed and saturated: 2 · 255 · 64 is the most that fits.
 int onednn_int8_limit() {
   const dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa();
-  return (isa & dnnl_cpu_isa_avx512_core_vnni) == dnnl_cpu_isa_avx512_core_vnni ? 127 : 64;
+  return (isa & dnnl_cpu_isa_avx512_core_vnni) == dnnl_cpu_isa_avx512_core_vnni ? 127 : kPairsLimit;
 }
 
 }  // namespace vitrail::cpu

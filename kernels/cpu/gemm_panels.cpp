@@ -8,8 +8,9 @@
 namespace vitrail::cpu::VITRAIL_ISA {
 namespace {
 
-constexpr int kTileRows =
-    kVectorRegisters == 32 ? 12 : 6;  // sums of so many rows and two vectors fill the registers
+// Sums of so many rows and two vectors fill the registers, those of bytes beside what their products need.
+constexpr int kTileRows = kVectorRegisters == 32 ? 12 : 6;
+constexpr int kByteTileRows = 4;
 constexpr std::int64_t kPanel = 2 * kLanes<float>;
 constexpr std::int64_t kDepth = 6144 / kPanel;       // a panel so deep, 24 KiB, lies in the first cache
 constexpr std::int64_t kMostDepth = kDepth * 3 / 2;  // what piece() may make of it
@@ -18,8 +19,30 @@ constexpr std::int64_t kMostBlockRows = kBlockRows * 3 / 2;
 constexpr std::int64_t kBlockCols = 384;
 constexpr std::int64_t kSumsStride = kBlockCols + 16;  // so that rows do not compete for the same lines
 
-// Where number (row, k) of the first factor lies: at data + row / kTileRows · block_step +
-// row % kTileRows · row_step + k · depth_step.
+// The factors are words of 32 bits: a float, or four bytes that follow each other along the sum. How a word
+// of the first is multiplied with a vector of the second's, and added to a vector of sums:
+struct Floats {
+  using Sum = float;
+  static constexpr int kRows = kTileRows;
+  static Vec<float> add(const Vec<float>& sum, const Vec<float>& left, const Vec<float>& right) {
+    return sum + left * right;
+  }
+};
+#if defined(__AVX2__) && !defined(__AVX512F__)
+// Unsigned bytes times signed ones, by pairs in 16 bits: exact up to 2 · 255 · 64.
+struct Bytes {
+  using Sum = std::int32_t;
+  static constexpr int kRows = kByteTileRows;
+  static IntVec add(const IntVec& sum, const Vec<float>& left, const Vec<float>& right) {
+    const __m256i pairs =
+        _mm256_maddubs_epi16(reinterpret_cast<__m256i>(left), reinterpret_cast<__m256i>(right));
+    return sum + reinterpret_cast<IntVec>(_mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+  }
+};
+#endif
+
+// Where word (row, k) of the first factor lies, in tiles of so many rows: at data + row / rows · block_step +
+// row % rows · row_step + k · depth_step.
 struct Left {
   const float* data;
   std::int64_t block_step, row_step, depth_step;
@@ -32,13 +55,14 @@ struct Left {
 // c (kRows, kPanel) (+)= a (kRows, depth) · panel (depth, kPanel). kFetch asks for the rows of the tile
 // below, line by line: a product's first panel meets them first, and no row is long enough for the processor
 // to guess the next.
-template <int kRows, bool kFetch>
-void multiply_tile(std::int64_t depth, const Left& a, const float* panel, float* c, std::int64_t c_stride,
-                   bool accumulate) {
-  Vec<float> sum[kRows][2];
+template <class Words, int kRows, bool kFetch>
+void multiply_tile(std::int64_t depth, const Left& a, const float* panel, typename Words::Sum* c,
+                   std::int64_t c_stride, bool accumulate) {
+  using Sum = typename Words::Sum;
+  Vec<Sum> sum[kRows][2];
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i) {
-    sum[i][0] = sum[i][1] = Vec<float>{};
+    sum[i][0] = sum[i][1] = Vec<Sum>{};
     __builtin_prefetch(c + i * c_stride, 1);
     __builtin_prefetch(c + i * c_stride + kPanel - 1, 1);
   }
@@ -62,8 +86,8 @@ void multiply_tile(std::int64_t depth, const Left& a, const float* panel, float*
 #pragma GCC unroll 16
       for (int i = 0; i < kRows; ++i) {
         const Vec<float> left = splat(group[i / 3][(i % 3) * row_step]);
-        sum[i][0] += left * first;
-        sum[i][1] += left * second;
+        sum[i][0] = Words::add(sum[i][0], left, first);
+        sum[i][1] = Words::add(sum[i][1], left, second);
       }
 #pragma GCC unroll 4
       for (int g = 0; g < kGroups; ++g)
@@ -72,39 +96,43 @@ void multiply_tile(std::int64_t depth, const Left& a, const float* panel, float*
   }
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i) {
-    float* to = c + i * c_stride;
-    store<float>(to, accumulate ? load(to) + sum[i][0] : sum[i][0]);
-    store<float>(to + kLanes<float>, accumulate ? load(to + kLanes<float>) + sum[i][1] : sum[i][1]);
+    Sum* to = c + i * c_stride;
+    store<Sum>(to, accumulate ? load(to) + sum[i][0] : sum[i][0]);
+    store<Sum>(to + kLanes<Sum>, accumulate ? load(to + kLanes<Sum>) + sum[i][1] : sum[i][1]);
   }
 }
 
-template <int kRows>
-void multiply_last_rows(std::int64_t rows, std::int64_t depth, const Left& a, const float* panel, float* c,
-                        std::int64_t c_stride, bool accumulate) {
+template <class Words, int kRows>
+void multiply_last_rows(std::int64_t rows, std::int64_t depth, const Left& a, const float* panel,
+                        typename Words::Sum* c, std::int64_t c_stride, bool accumulate) {
   if constexpr (kRows > 0) {
-    if (rows == kRows) return multiply_tile<kRows, false>(depth, a, panel, c, c_stride, accumulate);
-    multiply_last_rows<kRows - 1>(rows, depth, a, panel, c, c_stride, accumulate);
+    if (rows == kRows) return multiply_tile<Words, kRows, false>(depth, a, panel, c, c_stride, accumulate);
+    multiply_last_rows<Words, kRows - 1>(rows, depth, a, panel, c, c_stride, accumulate);
   }
 }
 
 // c (rows, cols ≤ kPanel); a narrower panel's sums go through memory beside it.
+template <class Words>
 void multiply_rows_of(std::int64_t rows, std::int64_t cols, std::int64_t depth, const Left& a,
-                      const float* panel, float* c, std::int64_t c_stride, bool accumulate, bool first) {
-  float beside[kTileRows * kPanel];
+                      const float* panel, typename Words::Sum* c, std::int64_t c_stride, bool accumulate,
+                      bool first) {
+  using Sum = typename Words::Sum;
+  constexpr int kRows = Words::kRows;
+  Sum beside[kRows * kPanel];
   const bool whole = cols == kPanel;
   const bool fetch = first && a.depth_step == 1;
-  for (std::int64_t row = 0; row < rows; row += kTileRows) {
-    const std::int64_t count = smaller(kTileRows, rows - row);
-    const Left part = a.tile(row / kTileRows);
-    float* line = c + row * c_stride;
-    float* to = whole ? line : beside;
+  for (std::int64_t row = 0; row < rows; row += kRows) {
+    const std::int64_t count = smaller(kRows, rows - row);
+    const Left part = a.tile(row / kRows);
+    Sum* line = c + row * c_stride;
+    Sum* to = whole ? line : beside;
     const std::int64_t stride = whole ? c_stride : kPanel;
-    if (count < kTileRows) {
-      multiply_last_rows<kTileRows - 1>(count, depth, part, panel, to, stride, whole && accumulate);
+    if (count < kRows) {
+      multiply_last_rows<Words, kRows - 1>(count, depth, part, panel, to, stride, whole && accumulate);
     } else if (fetch) {
-      multiply_tile<kTileRows, true>(depth, part, panel, to, stride, whole && accumulate);
+      multiply_tile<Words, kRows, true>(depth, part, panel, to, stride, whole && accumulate);
     } else {
-      multiply_tile<kTileRows, false>(depth, part, panel, to, stride, whole && accumulate);
+      multiply_tile<Words, kRows, false>(depth, part, panel, to, stride, whole && accumulate);
     }
     for (std::int64_t i = 0; i < count && !whole; ++i) {
       for (std::int64_t j = 0; j < cols; ++j)
@@ -187,19 +215,50 @@ void pack(const Part& from, std::int64_t depth, std::int64_t cols, float* to) {
   from.transposed ? pack_columns<kWidth>(from, depth, cols, to) : pack_rows<kWidth>(from, depth, cols, to);
 }
 
-// The first factor's rows as the innermost loop reads them: where they lie, or packed.
+// The first factor's rows as the innermost loop reads them, kRows a tile: where they lie, or packed.
+template <int kRows>
 Left left_rows(const Part& from, std::int64_t rows, std::int64_t depth, float* memory) {
-  if (!from.transposed) return {from.data, kTileRows * from.stride, from.stride, 1};
-  pack<kTileRows>({from.data, from.stride, false}, depth, rows, memory);
-  return {memory, kTileRows * depth, 1, kTileRows};
+  if (!from.transposed) return {from.data, kRows * from.stride, from.stride, 1};
+  pack<kRows>({from.data, from.stride, false}, depth, rows, memory);
+  return {memory, kRows * depth, 1, kRows};
 }
 
 // c (rows, cols) (+)= a (rows, depth) · the panels
+template <class Words>
 void multiply_block(std::int64_t rows, std::int64_t cols, std::int64_t depth, const Left& a,
-                    const float* panels, float* c, std::int64_t c_stride, bool accumulate) {
+                    const float* panels, typename Words::Sum* c, std::int64_t c_stride, bool accumulate) {
   for (std::int64_t col = 0; col < cols; col += kPanel) {
-    multiply_rows_of(rows, smaller(kPanel, cols - col), depth, a, panels + col * depth, c + col, c_stride,
-                     accumulate, col == 0);
+    multiply_rows_of<Words>(rows, smaller(kPanel, cols - col), depth, a, panels + col * depth, c + col,
+                            c_stride, accumulate, col == 0);
+  }
+}
+
+template <class Words>
+void multiply_words(const Product<float, typename Words::Sum>& product, float* memory, const Finish& finish) {
+  using Sum = typename Words::Sum;
+  const std::int64_t depth_piece = piece(product.k, kDepth, 1),
+                     row_piece = piece(product.m, kBlockRows, Words::kRows);
+  const Part left{product.a, product.a_stride, product.a_transposed};
+  const Part right{product.b, product.b_stride, product.b_transposed};
+  float* sums_memory = memory + kMostDepth * kBlockCols;
+  float* left_memory = sums_memory + (kMostBlockRows + kTileRows) * kSumsStride;
+  for (std::int64_t col = 0; col < product.n; col += kBlockCols) {
+    const std::int64_t cols = smaller(kBlockCols, product.n - col);
+    for (std::int64_t k = 0; k < product.k; k += depth_piece) {
+      const std::int64_t depth = smaller(depth_piece, product.k - k);
+      pack<kPanel>(right.part(k, col), depth, cols, memory);
+      for (std::int64_t row = 0; row < product.m; row += row_piece) {
+        const std::int64_t rows = smaller(row_piece, product.m - row);
+        const Left a = left_rows<Words::kRows>(left.part(row, k), rows, depth, left_memory);
+        const Rows<Sum> sums = product.c
+                                   ? Rows<Sum>{product.c + row * product.c_stride + col, product.c_stride}
+                                   : Rows<Sum>{reinterpret_cast<Sum*>(sums_memory), kSumsStride};
+        multiply_block<Words>(rows, cols, depth, a, memory, sums.data, sums.stride,
+                              k > 0 || product.accumulate);
+        if (k + depth == product.k)
+          finish({row, col, rows, cols}, Rows<float>{reinterpret_cast<float*>(sums.data), sums.stride});
+      }
+    }
   }
 }
 
@@ -216,28 +275,33 @@ bool keeps_sums(std::int64_t k) {
 }
 
 void multiply_panels(const Product<float>& product, float* memory, const Finish& finish) {
-  const std::int64_t depth_piece = piece(product.k, kDepth, 1),
-                     row_piece = piece(product.m, kBlockRows, kTileRows);
-  const Part left{product.a, product.a_stride, product.a_transposed};
-  const Part right{product.b, product.b_stride, product.b_transposed};
-  float* sums_memory = memory + kMostDepth * kBlockCols;
-  float* left_memory = sums_memory + (kMostBlockRows + kTileRows) * kSumsStride;
-  for (std::int64_t col = 0; col < product.n; col += kBlockCols) {
-    const std::int64_t cols = smaller(kBlockCols, product.n - col);
-    for (std::int64_t k = 0; k < product.k; k += depth_piece) {
-      const std::int64_t depth = smaller(depth_piece, product.k - k);
-      pack<kPanel>(right.part(k, col), depth, cols, memory);
-      for (std::int64_t row = 0; row < product.m; row += row_piece) {
-        const std::int64_t rows = smaller(row_piece, product.m - row);
-        const Left a = left_rows(left.part(row, k), rows, depth, left_memory);
-        const Rows<float> sums = product.c
-                                     ? Rows<float>{product.c + row * product.c_stride + col, product.c_stride}
-                                     : Rows<float>{sums_memory, kSumsStride};
-        multiply_block(rows, cols, depth, a, memory, sums.data, sums.stride, k > 0 || product.accumulate);
-        if (k + depth == product.k) finish({row, col, rows, cols}, sums);
-      }
-    }
-  }
+  multiply_words<Floats>(product, memory, finish);
+}
+
+bool multiplies_bytes([[maybe_unused]] std::int64_t k) {
+#if defined(__AVX2__) && !defined(__AVX512F__)
+  return k % 4 == 0;
+#else
+  return false;
+#endif
+}
+
+void multiply_panels([[maybe_unused]] const Int8Product& product, [[maybe_unused]] float* memory,
+                     [[maybe_unused]] const Finish& finish) {
+#if defined(__AVX2__) && !defined(__AVX512F__)
+  multiply_words<Bytes>({.m = product.m,
+                         .n = product.n,
+                         .k = product.k / 4,
+                         .a = reinterpret_cast<const float*>(product.a),
+                         .a_stride = product.a_stride / 4,
+                         .a_transposed = false,
+                         .b = reinterpret_cast<const float*>(product.b),
+                         .b_stride = product.b_stride / 4,
+                         .b_transposed = true,
+                         .c = product.c,
+                         .c_stride = product.c_stride},
+                        memory, finish);
+#endif
 }
 
 }  // namespace vitrail::cpu::VITRAIL_ISA

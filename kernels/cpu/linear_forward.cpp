@@ -40,22 +40,27 @@ void each_quantized_strip(Context& context, const Sizes& sizes, In x, In weight,
                           const Place& place, const Finish& finish) {
   const Tiles tiles = output_tiles<float>(context, sizes.rows(), sizes.out);
   const StepRows steps = cut_into_steps(context, x.as<float>(), sizes.rows(), sizes.in);
+  const bool kept = bytes_by_panels(context, sizes.in) && keeps_sums(sizes.in / 4);
   context.pool().parallel_for(tiles.count(), [&](std::int64_t index, int worker) {
     const Tile tile = tiles.at(index);
     const Rows<float> in_place = place(tile);
-    const TileMemory<float> memory(context, worker, tile, sizes.in, in_place.data != nullptr);
+    const TileMemory<float> memory(context, worker, tile, sizes.in, in_place.data != nullptr || kept);
     const Rows<float> sums = in_place.data ? in_place : memory.sums;
-    multiply(context, Int8Product{.m = tile.rows,
-                                  .n = tile.cols,
-                                  .k = sizes.in,
-                                  .a = steps.steps + tile.row * steps.stride,
-                                  .a_stride = steps.stride,
-                                  .b = weight.as<std::int8_t>() + tile.col * sizes.in,
-                                  .b_stride = sizes.in,
-                                  .c = reinterpret_cast<std::int32_t*>(sums.data),
-                                  .c_stride = sums.stride});
-    finish_steps(tile, steps, rows.scale.as<float>() + tile.col, rows.sum.as<float>() + tile.col, sums);
-    finish(tile, sums, memory.mask);
+    const Int8Product product{.m = tile.rows,
+                              .n = tile.cols,
+                              .k = sizes.in,
+                              .a = steps.steps + tile.row * steps.stride,
+                              .a_stride = steps.stride,
+                              .b = weight.as<std::int8_t>() + tile.col * sizes.in,
+                              .b_stride = sizes.in,
+                              .c = reinterpret_cast<std::int32_t*>(sums.data),
+                              .c_stride = sums.stride};
+    multiply(context, worker, product, [&](const Tile& part, const Rows<float>& part_sums) {
+      const Tile strip{tile.row + part.row, tile.col + part.col, part.rows, part.cols};
+      finish_steps(strip, steps, rows.scale.as<float>() + strip.col, rows.sum.as<float>() + strip.col,
+                   part_sums);
+      finish(strip, part_sums, memory.mask);
+    });
   });
 }
 

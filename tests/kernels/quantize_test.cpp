@@ -121,7 +121,7 @@ TEST_CASE("quantize: a row of zeros, and one that is no number") {
 
 TEST_CASE("linear in int8: within what the steps of x can be off, the same bits by every product") {
   for (const std::int64_t tokens : {1, 31, 33, 197, 257}) {
-    Rows weight(390, 97);
+    Rows weight(390, tokens == 197 ? 100 : 97);
     weight.quantize(*cpu_backend());
     Layer first(tokens, weight);
     first.run(*cpu_backend(), weight);
@@ -149,18 +149,42 @@ TEST_CASE("linear in int8: within what the steps of x can be off, the same bits 
   }
 }
 
+// Of AVX2, which every processor has: products of bytes of our own, and plain ones.
+const BackendOptions kOwn = {.threads = 1, .gemm = "vitrail", .isa = "avx2"};
+const BackendOptions kOwnOfThree = {.threads = 3, .gemm = "vitrail", .isa = "avx2"};
+const BackendOptions kPlain = {.threads = 2, .gemm = "eigen", .isa = "avx2"};
+
+TEST_CASE("linear in int8: our own product adds up as the plain one does") {
+  if (cpu_backend(kOwn) == nullptr) return;  // this build is not for x86
+  for (const std::int64_t cols : {4, 64, 100, 1540, 3072}) {
+    for (const std::int64_t tokens : {1, 5, 99, 197}) {
+      Rows weight(cols == 100 ? 390 : 33, cols);
+      weight.quantize(*cpu_backend(kOwn));
+      Layer own(tokens, weight), of_three(tokens, weight), plain(tokens, weight);
+      own.run(*cpu_backend(kOwn), weight);
+      of_three.run(*cpu_backend(kOwnOfThree), weight);
+      plain.run(*cpu_backend(kPlain), weight);
+      CHECK((own.y == plain.y));
+      CHECK((of_three.y == plain.y));
+    }
+  }
+}
+
 TEST_CASE("linear in int8: the largest numbers add up exactly") {
-  Rows weight(16, 4096);
-  for (float& w : weight.x)
-    w = 3;
-  weight.quantize(*cpu_backend());
-  Layer layer(2, weight);
-  for (float& x : layer.x)
-    x = 5;
-  layer.x[0] = layer.x[4096] = 0;  // so that the others are 255 steps
-  layer.run(*cpu_backend(), weight);
-  for (const float y : layer.y)
-    CHECK(y == doctest::Approx(15.0 * 4095 + 0.5).epsilon(1e-6));
+  for (Backend* backend : {cpu_backend(), cpu_backend(kOwn)}) {
+    if (backend == nullptr) continue;
+    Rows weight(16, 4096);
+    for (float& w : weight.x)
+      w = 3;
+    weight.quantize(*backend);
+    Layer layer(2, weight);
+    for (float& x : layer.x)
+      x = 5;
+    layer.x[0] = layer.x[4096] = 0;  // so that the others are 255 steps
+    layer.run(*backend, weight);
+    for (const float y : layer.y)
+      CHECK(y == doctest::Approx(15.0 * 4095 + 0.5).epsilon(1e-6));
+  }
 }
 
 TEST_CASE("linear in int8: rows of equal numbers, and no number in, none out") {
