@@ -1,6 +1,6 @@
-// A product in f32 by panels: both factors are brought, block by block, into the order in which the innermost
-// loop reads them (Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication", ACM
-// Transactions on Mathematical Software 34, 2008).
+// A product in f32, or of bytes, by panels: both factors are brought, block by block, into the order in which
+// the innermost loop reads them (Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication",
+// ACM Transactions on Mathematical Software 34, 2008).
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/tiles.h"
 #include "kernels/cpu/transpose.h"
