@@ -108,7 +108,8 @@ inline void multiply(Context& context, int worker, const Int8Product& product, c
     auto* memory = reinterpret_cast<float*>(context.packing_scratch(worker, panels_bytes()));
     return multiply_panels(product, memory, Finish(finish));
   }
-  context.products().int8 == Gemm::onednn ? multiply_onednn(product) : multiply_plainly(product);
+  const bool plainly = context.products().int8 == Gemm::eigen || !have_onednn();
+  plainly ? multiply_plainly(product) : multiply_onednn(product);
   finish({0, 0, product.m, product.n}, Rows<float>{reinterpret_cast<float*>(product.c), product.c_stride});
 }
 

@@ -31,8 +31,8 @@ struct Gradients {
   Wide<C>*dweight, *dbias;
   const C *dy, *x, *weight;
   const float* unrounded_dy =
-      nullptr;               // bf16: dy (rows, out) before it is rounded; then dy itself is not there
-  bool streamed_dx = false;  // finish() writes dx past the caches
+      nullptr;                  // bf16: dy (rows, out) before it is rounded; then dy itself is not there
+  bool dx_past_caches = false;  // finish() writes dx past the caches
 };
 
 // How one backward is cut: the tiles of dx, each row of tiles with its own part of dbias, and the tiles of
@@ -92,7 +92,7 @@ void backward_x(Context& context, const Gradients<C>& grads, const Tile& tile, s
   const Rows<const C> dy{grads.dy + tile.row * sizes.out, sizes.out};
   if (grads.dx) {
     const Rows<Wide<C>> in_place =
-        grads.streamed_dx ? Rows<Wide<C>>{nullptr, 0} : place_of<C>(grads.dx, sizes.in, tile);
+        grads.dx_past_caches ? Rows<Wide<C>>{nullptr, 0} : place_of<C>(grads.dx, sizes.in, tile);
     const TileMemory<C> memory(context, worker, tile, sizes.out,
                                in_place.data != nullptr || kept_sums<C>(context, sizes.out));
     multiply_rows<C>(context, worker, tile, dy, weight, in_place, memory,
@@ -252,8 +252,8 @@ struct GeluFinish {
   const LinearResidualBackward& op;
   const Sizes& sizes;
   DropoutMask<T> dropout;
-  bool from_above;  // a tile's strips follow each other from above
-  bool streamed;
+  bool from_above;   // a tile's strips follow each other from above
+  bool past_caches;  // dx
 
   void operator()(const Tile& strip, const Rows<T>& sums, T* memory) const {
     for (std::int64_t row = 0; row < strip.rows; ++row) {
@@ -266,10 +266,10 @@ struct GeluFinish {
       each_vector<T>(strip.cols, [&](std::int64_t i, const auto& access) {
         const Vec<T> slope = Gelu::template slope<T>(read(access, pre + i));
         write_or_stream(access, dx + i, access.load(from + i) * slope * load_or(mask, i, T{1}, access),
-                        streamed);
+                        past_caches);
       });
     }
-    if (streamed) finish_streaming();
+    if (past_caches) finish_streaming();
   }
 };
 
@@ -284,7 +284,7 @@ void backward_residual(Context& context, const LinearResidualBackward& op) {
                      .x = op.x.as<C>(),
                      .weight = op.weight.as<C>()};
   if (!op.gelu_pre) return backward(context, grads, PlainFinish<C>{grads});
-  grads.streamed_dx =
+  grads.dx_past_caches =
       kept_sums<C>(context, sizes.out) && streams(Rows<C>{op.dx.as<C>(), sizes.in}, sizes.rows());
   with_gelu(op.gelu, [&](auto gelu) {
     backward(context, grads,
@@ -292,7 +292,7 @@ void backward_residual(Context& context, const LinearResidualBackward& op) {
                                            .sizes = sizes,
                                            .dropout = DropoutMask<Wide<C>>(op.gelu_dropout),
                                            .from_above = by_panels<C>(context),
-                                           .streamed = grads.streamed_dx});
+                                           .past_caches = grads.dx_past_caches});
   });
 }
 

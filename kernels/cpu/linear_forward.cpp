@@ -110,6 +110,7 @@ void forward_gelu(Context& context, const LinearGeluForward& op, Gelu) {
   using T = Wide<C>;
   const Sizes sizes = sizes_of(op.x.shape, op.y.shape);
   const DropoutMask<T> dropout(op.dropout);
+  // Without pre the sums lie where y goes: its lines are in the caches already.
   const bool past_caches = op.pre && streams(Rows<C>{op.y.as<C>(), sizes.out}, sizes.rows());
   each_strip<C>(
       context, sizes, op,

@@ -121,7 +121,7 @@ TEST_CASE("quantize: a row of zeros, and one that is no number") {
 
 TEST_CASE("linear in int8: within what the steps of x can be off, the same bits by every product") {
   for (const std::int64_t tokens : {1, 31, 33, 197, 257}) {
-    Rows weight(390, tokens == 197 ? 100 : 97);
+    Rows weight(390, 97);
     weight.quantize(*cpu_backend());
     Layer first(tokens, weight);
     first.run(*cpu_backend(), weight);
