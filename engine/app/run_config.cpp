@@ -50,7 +50,7 @@ std::vector<RunKey> make_run_keys() {
           "that prepare images; 0: as many as threads, with cuda one per core; results do not depend on it",
           &RunConfig::data_threads),
       text_key("gemm", "auto | vitrail | onednn | eigen", "who multiplies matrices", &RunConfig::gemm),
-      text_key("isa", "auto | avx2 | avx512", "vector instructions to use", &RunConfig::isa),
+      text_key("isa", "auto | avx2 | avx512 | avx512_bf16", "vector instructions to use", &RunConfig::isa),
       {"pin", "true | false",
        "the threads that compute stay on cores of their own, for machines that nobody else uses",
        [](const RunConfig& c) { return std::string(c.pin ? "true" : "false"); },

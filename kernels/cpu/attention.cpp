@@ -309,18 +309,12 @@ void backward(Context& context, const AttentionBackward& op) {
 }  // namespace
 
 void execute(Context& context, const AttentionForward& op) {
-  if (op.qkv.dtype == DType::bf16) {
-    const DotProducts* dots = context.products().dots;
-    return dots ? dots->attention_forward(context, op) : attention_bf16(context, op);
-  }
+  if (op.qkv.dtype == DType::bf16) return attention_bf16(context, op);
   op.qkv.dtype == DType::f64 ? forward<double>(context, op) : forward<float>(context, op);
 }
 
 void execute(Context& context, const AttentionBackward& op) {
-  if (op.qkv.dtype == DType::bf16) {
-    const DotProducts* dots = context.products().dots;
-    return dots ? dots->attention_backward(context, op) : attention_bf16(context, op);
-  }
+  if (op.qkv.dtype == DType::bf16) return attention_bf16(context, op);
   op.qkv.dtype == DType::f64 ? backward<double>(context, op) : backward<float>(context, op);
 }
 

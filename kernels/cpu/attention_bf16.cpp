@@ -136,14 +136,13 @@ struct ForwardPair {
 };
 
 // Queries [first, first + count).
-void forward_block(const Context& context, const ForwardPair& pair, const ForwardMemory& memory,
-                   std::int64_t first, std::int64_t count) {
+void forward_block(const ForwardPair& pair, const ForwardMemory& memory, std::int64_t first,
+                   std::int64_t count) {
   const Heads& heads = pair.heads;
   const float factor = scale_of(heads) * kLog2E;
   const Rows<const Bf16> query =
       with_even_depth({pair.query.at(first), pair.query.stride}, count, heads.head_dim, memory.left);
-  multiply_pairs(context,
-                 rows_product(count, heads.tokens, heads.head_dim, query, memory.keys, memory.scores));
+  multiply_pairs(rows_product(count, heads.tokens, heads.head_dim, query, memory.keys, memory.scores));
   float largest[kScoreRows], sum[kScoreRows];
   for (std::int64_t row = 0; row < count; ++row)
     largest[row] = largest_score(memory.scores.at(row), heads.tokens);
@@ -156,8 +155,8 @@ void forward_block(const Context& context, const ForwardPair& pair, const Forwar
     sum[row] =
         exponentiate(memory.scores.at(row), heads.tokens, factor, largest[row], mask, memory.p.at(row));
   }
-  multiply_pairs(context, rows_product(count, heads.head_dim, heads.tokens, {memory.p.data, memory.p.stride},
-                                       memory.values, memory.sums));
+  multiply_pairs(rows_product(count, heads.head_dim, heads.tokens, {memory.p.data, memory.p.stride},
+                              memory.values, memory.sums));
   for (std::int64_t row = 0; row < count; ++row) {
     pair.lse[first + row] = scale_of(heads) * largest[row] + log_of(sum[row]);
     const float share = 1 / sum[row];
@@ -275,39 +274,38 @@ void score_gradients(const BackwardPair& pair, const BackwardMemory& memory, std
 }
 
 // Queries [first, first + count): p and ds into rows `at` and on of the block, and dq.
-void backward_scores(const Context& context, const BackwardPair& pair, const BackwardMemory& memory,
-                     std::int64_t first, std::int64_t count, std::int64_t at) {
+void backward_scores(const BackwardPair& pair, const BackwardMemory& memory, std::int64_t first,
+                     std::int64_t count, std::int64_t at) {
   const Heads& heads = pair.heads;
   const auto even = [&](const Rows<const Bf16>& from, Bf16* left) {
     return with_even_depth({from.at(first), from.stride}, count, heads.head_dim, left);
   };
-  multiply_pairs(context, rows_product(count, heads.tokens, heads.head_dim,
-                                       even(pair.query, memory.query_left), memory.key_columns, memory.p));
-  multiply_pairs(context, rows_product(count, heads.tokens, heads.head_dim, even(pair.dy, memory.dy_left),
-                                       memory.value_columns, memory.dp));
+  multiply_pairs(rows_product(count, heads.tokens, heads.head_dim, even(pair.query, memory.query_left),
+                              memory.key_columns, memory.p));
+  multiply_pairs(rows_product(count, heads.tokens, heads.head_dim, even(pair.dy, memory.dy_left),
+                              memory.value_columns, memory.dp));
   for (std::int64_t row = 0; row < count; row += 2)
     score_gradients(pair, memory, first, row, row + 1 < count, at + row);
   const Rows<Bf16>& ds = memory.block.ds;
-  multiply_pairs(context, rows_product(count, heads.head_dim, heads.tokens, {ds.at(at), ds.stride},
-                                       memory.keys, memory.sums));
+  multiply_pairs(
+      rows_product(count, heads.head_dim, heads.tokens, {ds.at(at), ds.stride}, memory.keys, memory.sums));
   for (std::int64_t row = 0; row < count; ++row)
     convert_row(pair.dq.at(first + row), memory.sums.at(row), heads.head_dim);
 }
 
 // to (tokens, head_dim) (+)= aᵀ · b over the queries of a block
-void add_queries(const Context& context, const Heads& heads, std::int64_t queries,
-                 const Rows<std::uint32_t>& a, const std::uint32_t* b, const Rows<float>& to,
-                 bool accumulate) {
-  multiply_pairs(context, PairProduct{.m = heads.tokens,
-                                      .n = heads.head_dim,
-                                      .pairs = pairs_of(queries),
-                                      .a = reinterpret_cast<const Bf16*>(a.data),
-                                      .a_row = 2,
-                                      .a_pair = 2 * a.stride,
-                                      .b = b,
-                                      .c = to.data,
-                                      .c_stride = to.stride,
-                                      .accumulate = accumulate});
+void add_queries(const Heads& heads, std::int64_t queries, const Rows<std::uint32_t>& a,
+                 const std::uint32_t* b, const Rows<float>& to, bool accumulate) {
+  multiply_pairs(PairProduct{.m = heads.tokens,
+                             .n = heads.head_dim,
+                             .pairs = pairs_of(queries),
+                             .a = reinterpret_cast<const Bf16*>(a.data),
+                             .a_row = 2,
+                             .a_pair = 2 * a.stride,
+                             .b = b,
+                             .c = to.data,
+                             .c_stride = to.stride,
+                             .accumulate = accumulate});
 }
 
 // Queries of one block: many, because dk and dv are read and written once for each.
@@ -316,7 +314,7 @@ std::int64_t block_rows(const Heads& heads) {
   return piece(heads.tokens, smaller(greater(wanted, kScoreRows), 4 * kScoreRows), kScoreRows);
 }
 
-void backward_pair(const Context& context, const BackwardPair& pair, const BackwardMemory& memory) {
+void backward_pair(const BackwardPair& pair, const BackwardMemory& memory) {
   const Heads& heads = pair.heads;
   pack_all(true, pair.key, heads.head_dim, heads.tokens, memory.key_columns);
   pack_all(true, pair.value, heads.head_dim, heads.tokens, memory.value_columns);
@@ -325,12 +323,12 @@ void backward_pair(const Context& context, const BackwardPair& pair, const Backw
   for (std::int64_t first = 0; first < heads.tokens; first += rows) {
     const std::int64_t count = smaller(rows, heads.tokens - first);
     for (std::int64_t row = 0; row < count; row += kScoreRows) {
-      backward_scores(context, pair, memory, first + row, smaller(kScoreRows, count - row), row);
+      backward_scores(pair, memory, first + row, smaller(kScoreRows, count - row), row);
     }
     pack_all(false, {pair.query.at(first), pair.query.stride}, count, heads.head_dim, memory.queries);
     pack_all(false, {pair.dy.at(first), pair.dy.stride}, count, heads.head_dim, memory.dy);
-    add_queries(context, heads, count, memory.block.ds_pairs, memory.queries, memory.dk, first > 0);
-    add_queries(context, heads, count, memory.block.p_pairs, memory.dy, memory.dv, first > 0);
+    add_queries(heads, count, memory.block.ds_pairs, memory.queries, memory.dk, first > 0);
+    add_queries(heads, count, memory.block.p_pairs, memory.dy, memory.dv, first > 0);
   }
 }
 
@@ -359,7 +357,7 @@ void attention_bf16(Context& context, const AttentionForward& op) {
                            .y = output_of<Bf16>(op.y, heads, number),
                            .lse = lse_of<float>(op.lse, heads, number)};
     for (std::int64_t first = 0; first < heads.tokens; first += kScoreRows)
-      forward_block(context, pair, memory, first, smaller(kScoreRows, heads.tokens - first));
+      forward_block(pair, memory, first, smaller(kScoreRows, heads.tokens - first));
   });
 }
 
@@ -383,7 +381,7 @@ void attention_bf16(Context& context, const AttentionBackward& op) {
                             .dy = output_of<const Bf16>(op.dy, heads, number),
                             .dq = gradient(kQuery),
                             .lse = lse_of<const float>(op.lse, heads, number)};
-    backward_pair(context, pair, memory);
+    backward_pair(pair, memory);
     round_rows(memory.dk, gradient(kKey), heads);
     round_rows(memory.dv, gradient(kValue), heads);
   });

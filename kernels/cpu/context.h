@@ -4,29 +4,17 @@
 #include <cstddef>
 #include <vector>
 
-#include "kernels/attention.h"
-#include "kernels/cpu/pair_product.h"
 #include "kernels/cpu/thread_pool.h"
 
 namespace vitrail::cpu {
-
-class Context;
-
-// What is compiled again for processors with bf16 dot products.
-struct DotProducts {
-  MultiplyPairs multiply_pairs;
-  void (*attention_forward)(Context&, const AttentionForward&);
-  void (*attention_backward)(Context&, const AttentionBackward&);
-};
 
 // Who multiplies matrices.
 enum class Gemm : std::uint8_t { vitrail, onednn, eigen };
 struct Products {
   Gemm f32 = Gemm::eigen;
-  bool onednn_bf16 = false;           // else by pairs
-  Gemm int8 = Gemm::eigen;            // that is, plainly
-  int int8_limit = 127;               // of a quantized weight (kernels/quantize.h)
-  const DotProducts* dots = nullptr;  // bf16; null: this processor or choice of isa has none
+  bool onednn_bf16 = false;  // else by pairs
+  Gemm int8 = Gemm::eigen;   // that is, plainly
+  int int8_limit = 127;      // of a quantized weight (kernels/quantize.h)
 };
 
 class Context {

@@ -13,14 +13,14 @@
 #include "kernels/cpu/pages.h"
 #include "kernels/error.h"
 
-#ifdef VITRAIL_HAVE_AVX512
-namespace vitrail::cpu::avx512 {
+#ifdef VITRAIL_HAVE_AVX512_BF16
+namespace vitrail::cpu::avx512_bf16 {
 extern const OpTable kOpTable;
 }
 #endif
-#ifdef VITRAIL_HAVE_AVX512_BF16
-namespace vitrail::cpu::avx512_bf16 {
-extern const DotProducts kDotProducts;
+#ifdef VITRAIL_HAVE_AVX512
+namespace vitrail::cpu::avx512 {
+extern const OpTable kOpTable;
 }
 #endif
 #ifdef VITRAIL_HAVE_AVX2
@@ -64,20 +64,21 @@ struct IsaChoice {
   std::string title;  // for people
 };
 
-[[maybe_unused]] std::string avx512_title() {  // a build without AVX-512 has no use for it
-  std::string extras;
-  if (has_flag("avx512_bf16")) extras = "bf16 dot products";
-  if (has_flag("amx_tile")) extras += extras.empty() ? "AMX" : ", AMX";
-  return extras.empty() ? "AVX-512" : "AVX-512 (" + extras + ")";
+[[maybe_unused]] bool has_avx512() {  // a build without AVX-512 has no use for it
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
 
 // What this build has, best first.
 std::vector<IsaChoice> isa_choices() {
   std::vector<IsaChoice> choices;
+#ifdef VITRAIL_HAVE_AVX512_BF16
+  const bool dots = __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni");
+  choices.push_back({"avx512_bf16", &avx512_bf16::kOpTable, has_avx512() && dots,
+                     has_flag("amx_tile") ? "AVX-512 (dot products, AMX)" : "AVX-512 (dot products)"});
+#endif
 #ifdef VITRAIL_HAVE_AVX512
-  const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-  choices.push_back({"avx512", &avx512::kOpTable, avx512, avx512_title()});
+  choices.push_back({"avx512", &avx512::kOpTable, has_avx512(), "AVX-512"});
 #endif
 #ifdef VITRAIL_HAVE_AVX2
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
@@ -132,22 +133,16 @@ const char* title_of(Gemm gemm) {
   return gemm == Gemm::vitrail ? "own products" : gemm == Gemm::onednn ? "oneDNN" : "Eigen";
 }
 
-// Null when this build, processor or choice of isa has none.
-const DotProducts* choose_dots([[maybe_unused]] const IsaChoice& isa) {
-#ifdef VITRAIL_HAVE_AVX512_BF16
-  if (isa.name == std::string("avx512") && __builtin_cpu_supports("avx512bf16")) {
-    return &avx512_bf16::kDotProducts;
-  }
-#endif
-  return nullptr;
+bool has_dots(const IsaChoice& isa) {
+  return isa.name == std::string("avx512_bf16");
 }
 
 Products choose_products(const std::string& gemm, const IsaChoice& isa) {
-  Products products{.f32 = choose_gemm(gemm, isa), .dots = choose_dots(isa)};
-  const bool tiles = isa.name == std::string("avx512") && has_flag("amx_bf16");
+  Products products{.f32 = choose_gemm(gemm, isa)};
+  const bool tiles = has_dots(isa) && has_flag("amx_bf16");
   // Only oneDNN knows AMX's tiles; with dot products alone our own product is the faster.
   const bool onednn = products.f32 == Gemm::onednn;
-  products.onednn_bf16 = onednn && (tiles || (gemm == "onednn" && products.dots));
+  products.onednn_bf16 = onednn && (tiles || (gemm == "onednn" && has_dots(isa)));
   products.int8 = choose_int8(products.f32, isa);
   if (products.int8 == Gemm::vitrail) products.int8_limit = kPairsLimit;
   if (products.int8 == Gemm::onednn) products.int8_limit = onednn_int8_limit();
@@ -187,7 +182,7 @@ class CpuBackend final : public Backend {
             .isa = isa_.title,
             .gemm = title_of(context_.products().f32),
             .bf16 = bf16_title(),
-            .fast_bf16 = context_.products().onednn_bf16 || context_.products().dots,
+            .fast_bf16 = context_.products().onednn_bf16 || has_dots(isa_),
             .threads = context_.threads()};
   }
 
@@ -212,7 +207,7 @@ class CpuBackend final : public Backend {
  private:
   std::string bf16_title() const {
     if (context_.products().onednn_bf16) return "oneDNN";
-    return context_.products().dots ? "dot products" : "f32 arithmetic";
+    return has_dots(isa_) ? "dot products" : "f32 arithmetic";
   }
 
   std::byte* allocate(std::size_t bytes) override {

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "kernels/cpu/context.h"
+#include "kernels/cpu/pair_product.h"
 #include "kernels/cpu/rows.h"
 #include "kernels/cpu/tiles.h"
 
@@ -111,10 +112,6 @@ inline void multiply(Context& context, int worker, const Int8Product& product, c
   const bool plainly = context.products().int8 == Gemm::eigen || !have_onednn();
   plainly ? multiply_plainly(product) : multiply_onednn(product);
   finish({0, 0, product.m, product.n}, Rows<float>{reinterpret_cast<float*>(product.c), product.c_stride});
-}
-
-inline void multiply_pairs(const Context& context, const PairProduct& product) {
-  context.products().dots ? context.products().dots->multiply_pairs(product) : multiply_pairs(product);
 }
 
 }  // namespace vitrail::cpu::VITRAIL_ISA

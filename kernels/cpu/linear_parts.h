@@ -187,20 +187,20 @@ inline Product<C, Wide<C>> product_of(const Tile& tile, const Rows<const C>& x, 
 
 // The rows of a tile in strips of columns; x has an even depth.
 template <class Finish>
-inline void multiply_strips(const Context& context, const Tile& rows, const Rows<const Bf16>& x,
-                            const Weight<Bf16>& weight, const Rows<float>& sums, const Finish& finish) {
+inline void multiply_strips(const Tile& rows, const Rows<const Bf16>& x, const Weight<Bf16>& weight,
+                            const Rows<float>& sums, const Finish& finish) {
   for (std::int64_t col = 0; col < rows.cols; col += kStripCols) {
     const Tile strip{rows.row, rows.col + col, rows.rows, smaller(kStripCols, rows.cols - col)};
-    multiply_pairs(context, PairProduct{.m = strip.rows,
-                                        .n = strip.cols,
-                                        .pairs = pairs_of(weight.depth),
-                                        .a = x.data,
-                                        .a_row = x.stride,
-                                        .a_pair = 2,
-                                        .b = weight.packed + strip.col * pairs_of(weight.depth),
-                                        .c = sums.data,
-                                        .c_stride = sums.stride,
-                                        .accumulate = false});
+    multiply_pairs(PairProduct{.m = strip.rows,
+                               .n = strip.cols,
+                               .pairs = pairs_of(weight.depth),
+                               .a = x.data,
+                               .a_row = x.stride,
+                               .a_pair = 2,
+                               .b = weight.packed + strip.col * pairs_of(weight.depth),
+                               .c = sums.data,
+                               .c_stride = sums.stride,
+                               .accumulate = false});
     finish(strip, sums);
   }
 }
@@ -220,7 +220,7 @@ inline void multiply_rows(Context& context, int worker, const Tile& tile, const 
       const Tile rows{tile.row + row, tile.col, smaller(kStripRows, tile.rows - row), tile.cols};
       const Rows<const Bf16> even =
           with_even_depth({x.at(row), x.stride}, rows.rows, weight.depth, memory.left);
-      multiply_strips(context, rows, even, weight, memory.sums, finish);
+      multiply_strips(rows, even, weight, memory.sums, finish);
     }
   } else {
     const Rows<C> sums = in_place.data ? in_place : memory.sums;

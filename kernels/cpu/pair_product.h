@@ -27,8 +27,6 @@ struct PairProduct {
   bool accumulate;
 };
 
-using MultiplyPairs = void (*)(const PairProduct&);
-
 }  // namespace vitrail::cpu
 
 #ifdef VITRAIL_ISA

@@ -40,24 +40,24 @@ inline void multiply_gradients(Context& context, int worker, const WeightGradien
 }
 
 // A panel of dweight, from dy packed in blocks of kBlockRows columns and a packed panel of x.
-inline void multiply_panel(const Context& context, const WeightGradient<Bf16>& gradient, std::int64_t col,
-                           const std::uint32_t* dy, const std::uint32_t* x) {
+inline void multiply_panel(const WeightGradient<Bf16>& gradient, std::int64_t col, const std::uint32_t* dy,
+                           const std::uint32_t* x) {
   const std::int64_t cols = smaller(kPanelCols, gradient.in - col), pairs = pairs_of(gradient.rows);
   const bool whole = cols == padded_cols(cols);
   float beside[kBlockRows * kPanelCols];  // where the panel is wider than the matrix
   for (std::int64_t row = 0; row < gradient.out; row += kBlockRows) {
     const std::int64_t rows = smaller(kBlockRows, gradient.out - row);
     float* to = gradient.dweight.at(row) + col;
-    multiply_pairs(context, PairProduct{.m = rows,
-                                        .n = cols,
-                                        .pairs = pairs,
-                                        .a = reinterpret_cast<const Bf16*>(dy + row * pairs),
-                                        .a_row = 2,
-                                        .a_pair = 2 * kBlockRows,
-                                        .b = x,
-                                        .c = whole ? to : beside,
-                                        .c_stride = whole ? gradient.dweight.stride : kPanelCols,
-                                        .accumulate = whole && gradient.accumulate});
+    multiply_pairs(PairProduct{.m = rows,
+                               .n = cols,
+                               .pairs = pairs,
+                               .a = reinterpret_cast<const Bf16*>(dy + row * pairs),
+                               .a_row = 2,
+                               .a_pair = 2 * kBlockRows,
+                               .b = x,
+                               .c = whole ? to : beside,
+                               .c_stride = whole ? gradient.dweight.stride : kPanelCols,
+                               .accumulate = whole && gradient.accumulate});
     for (std::int64_t i = 0; i < rows && !whole; ++i) {
       float* line = to + i * gradient.dweight.stride;
       for (std::int64_t j = 0; j < cols; ++j)
@@ -67,8 +67,7 @@ inline void multiply_panel(const Context& context, const WeightGradient<Bf16>& g
 }
 
 // Rows that fit in the caches when packed.
-inline void multiply_some_rows(Context& context, const WeightGradient<Bf16>& gradient,
-                               std::uint32_t* memory) {
+inline void multiply_some_rows(const WeightGradient<Bf16>& gradient, std::uint32_t* memory) {
   const std::int64_t pairs = pairs_of(gradient.rows);
   std::uint32_t* dy = memory;
   std::uint32_t* x = dy + rounded_up(gradient.out, kBlockRows) * pairs;
@@ -79,7 +78,7 @@ inline void multiply_some_rows(Context& context, const WeightGradient<Bf16>& gra
   for (std::int64_t col = 0; col < gradient.in; col += kPanelCols) {
     pack_rows(gradient.x.data + col, gradient.x.stride, gradient.rows, smaller(kPanelCols, gradient.in - col),
               x);
-    multiply_panel(context, gradient, col, dy, x);
+    multiply_panel(gradient, col, dy, x);
   }
 }
 
@@ -94,7 +93,7 @@ inline void multiply_gradients(Context& context, int worker, const WeightGradien
     part.dy.data += row * gradient.dy.stride;
     part.x.data += row * gradient.x.stride;
     part.accumulate = gradient.accumulate || row > 0;
-    multiply_some_rows(context, part, memory);
+    multiply_some_rows(part, memory);
   }
 }
 
