@@ -2,6 +2,8 @@
 // GELU and its derivative on vectors; the formulas are in kernels/gelu.h. f64 is exact, for the gradient
 // checks.
 
+#include "kernels/cpu/bf16.h"
+#include "kernels/cpu/gelu_table.h"
 #include "kernels/cpu/vec.h"
 #include "kernels/gelu.h"
 
@@ -101,9 +103,20 @@ struct GeluQuick {
   }
 };
 
-// Calls body with the kind as a type, so that the choice is made once an op and not once an element.
-template <class Body>
+#ifdef __AVX512F__
+inline const GeluTable& gelu_table(GeluKind kind) {
+  static const GeluTable erf(GeluErf{}), tanh(GeluTanh{}), quick(GeluQuick{});
+  return kind == GeluKind::erf ? erf : kind == GeluKind::tanh ? tanh : quick;
+}
+#endif
+
+// Calls body with what has y and slope for elements of C, so that the choice is made once an op and not once
+// an element. Copied to where the loop is, a table lies in registers.
+template <class C, class Body>
 inline void with_gelu(GeluKind kind, const Body& body) {
+#ifdef __AVX512F__
+  if constexpr (std::is_same_v<C, Bf16>) return body(gelu_table(kind));
+#endif
   switch (kind) {
     case GeluKind::erf:
       return body(GeluErf{});

@@ -251,11 +251,13 @@ struct GeluFinish {
   using T = Wide<C>;
   const LinearResidualBackward& op;
   const Sizes& sizes;
+  const Gelu& gelu;
   DropoutMask<T> dropout;
   bool from_above;   // a tile's strips follow each other from above
   bool past_caches;  // dx
 
   void operator()(const Tile& strip, const Rows<T>& sums, T* memory) const {
+    const Gelu here = gelu;
     for (std::int64_t row = 0; row < strip.rows; ++row) {
       const std::int64_t at = (strip.row + row) * sizes.in + strip.col;
       C* dx = op.dx.as<C>() + at;
@@ -264,7 +266,7 @@ struct GeluFinish {
       const T* mask = mask_of_row(dropout, memory, sizes, sizes.in, strip.row + row, strip.col, strip.cols);
       if (from_above) fetch_ahead(pre + strip.rows * sizes.in, strip.cols);
       each_vector<T>(strip.cols, [&](std::int64_t i, const auto& access) {
-        const Vec<T> slope = Gelu::template slope<T>(read(access, pre + i));
+        const Vec<T> slope = here.template slope<T>(read(access, pre + i));
         write_or_stream(access, dx + i, access.load(from + i) * slope * load_or(mask, i, T{1}, access),
                         past_caches);
       });
@@ -286,13 +288,14 @@ void backward_residual(Context& context, const LinearResidualBackward& op) {
   if (!op.gelu_pre) return backward(context, grads, PlainFinish<C>{grads});
   grads.dx_past_caches =
       kept_sums<C>(context, sizes.out) && streams(Rows<C>{op.dx.as<C>(), sizes.in}, sizes.rows());
-  with_gelu(op.gelu, [&](auto gelu) {
+  with_gelu<C>(op.gelu, [&]<class Gelu>(const Gelu& gelu) {
     backward(context, grads,
-             GeluFinish<C, decltype(gelu)>{.op = op,
-                                           .sizes = sizes,
-                                           .dropout = DropoutMask<Wide<C>>(op.gelu_dropout),
-                                           .from_above = by_panels<C>(context),
-                                           .past_caches = grads.dx_past_caches});
+             GeluFinish<C, Gelu>{.op = op,
+                                 .sizes = sizes,
+                                 .gelu = gelu,
+                                 .dropout = DropoutMask<Wide<C>>(op.gelu_dropout),
+                                 .from_above = by_panels<C>(context),
+                                 .past_caches = grads.dx_past_caches});
   });
 }
 

@@ -106,7 +106,7 @@ void forward(Context& context, const LinearForward& op) {
 }
 
 template <class C, class Gelu>
-void forward_gelu(Context& context, const LinearGeluForward& op, Gelu) {
+void forward_gelu(Context& context, const LinearGeluForward& op, const Gelu& gelu) {
   using T = Wide<C>;
   const Sizes sizes = sizes_of(op.x.shape, op.y.shape);
   const DropoutMask<T> dropout(op.dropout);
@@ -116,6 +116,7 @@ void forward_gelu(Context& context, const LinearGeluForward& op, Gelu) {
       context, sizes, op,
       [&](const Tile& tile) { return place_of<C>(op.pre ? op.pre : op.y, sizes.out, tile); },
       [&](const Tile& strip, const Rows<T>& sums, T* memory) {
+        const Gelu here = gelu;
         const T* bias = op.bias ? op.bias.as<T>() + strip.col : nullptr;
         for (std::int64_t row = 0; row < strip.rows; ++row) {
           const std::int64_t at = (strip.row + row) * sizes.out + strip.col;
@@ -130,12 +131,17 @@ void forward_gelu(Context& context, const LinearGeluForward& op, Gelu) {
               write(access, pre + i, x);
               x = read(access, pre + i);  // as it is kept, so that GeluForward gives the same
             }
-            write_or_stream(access, y + i, Gelu::template y<T>(x) * load_or(mask, i, T{1}, access),
+            write_or_stream(access, y + i, here.template y<T>(x) * load_or(mask, i, T{1}, access),
                             past_caches);
           });
         }
         if (past_caches) finish_streaming();
       });
+}
+
+template <class C>
+void forward_gelu(Context& context, const LinearGeluForward& op) {
+  with_gelu<C>(op.gelu, [&](const auto& gelu) { forward_gelu<C>(context, op, gelu); });
 }
 
 template <class C>
@@ -177,11 +183,9 @@ void execute(Context& context, const LinearForward& op) {
 }
 
 void execute(Context& context, const LinearGeluForward& op) {
-  with_gelu(op.gelu, [&](auto gelu) {
-    if (op.x.dtype == DType::f64) return forward_gelu<double>(context, op, gelu);
-    if (op.x.dtype == DType::f32) return forward_gelu<float>(context, op, gelu);
-    forward_gelu<Bf16>(context, op, gelu);
-  });
+  if (op.x.dtype == DType::f64) return forward_gelu<double>(context, op);
+  if (op.x.dtype == DType::f32) return forward_gelu<float>(context, op);
+  forward_gelu<Bf16>(context, op);
 }
 
 void execute(Context& context, const LinearResidualForward& op) {
