@@ -2,6 +2,7 @@
 
 #include "kernels/cpu/heads.h"
 #include "kernels/cpu/linear_parts.h"
+#include "kernels/cpu/stream.h"
 
 namespace vitrail::cpu::VITRAIL_ISA {
 namespace {
@@ -132,6 +133,7 @@ struct ForwardPair {
   Pair number;
   Rows<const Bf16> query;
   Rows<Bf16> y;
+  bool past_caches;  // y
   float* lse;
 };
 
@@ -161,7 +163,8 @@ void forward_block(const ForwardPair& pair, const ForwardMemory& memory, std::in
     pair.lse[first + row] = scale_of(heads) * largest[row] + log_of(sum[row]);
     const float share = 1 / sum[row];
     each_vector<float>(heads.head_dim, [&](std::int64_t i, const auto& access) {
-      write(access, pair.y.at(first + row) + i, load(memory.sums.at(row) + i) * share);
+      write_or_stream(access, pair.y.at(first + row) + i, load(memory.sums.at(row) + i) * share,
+                      pair.past_caches);
     });
   }
 }
@@ -207,6 +210,7 @@ struct BackwardPair {
   Pair number;
   Rows<const Bf16> query, key, value, y, dy;
   Rows<Bf16> dq;
+  bool past_caches;  // dq, dk, dv
   const float* lse;
 };
 
@@ -290,7 +294,7 @@ void backward_scores(const BackwardPair& pair, const BackwardMemory& memory, std
   multiply_pairs(
       rows_product(count, heads.head_dim, heads.tokens, {ds.at(at), ds.stride}, memory.keys, memory.sums));
   for (std::int64_t row = 0; row < count; ++row)
-    convert_row(pair.dq.at(first + row), memory.sums.at(row), heads.head_dim);
+    convert_or_stream(pair.dq.at(first + row), memory.sums.at(row), heads.head_dim, pair.past_caches);
 }
 
 // to (tokens, head_dim) (+)= aᵀ · b over the queries of a block
@@ -332,9 +336,14 @@ void backward_pair(const BackwardPair& pair, const BackwardMemory& memory) {
   }
 }
 
-void round_rows(const Rows<float>& from, const Rows<Bf16>& to, const Heads& heads) {
+// Whether results in rows of heads are written past the caches: `first` is the first head's.
+bool streams_heads(const Rows<Bf16>& first, const Heads& heads) {
+  return heads.head_dim % kLanes<float> == 0 && streams(first, heads.batch * heads.tokens);
+}
+
+void round_rows(const Rows<float>& from, const Rows<Bf16>& to, const Heads& heads, bool past_caches) {
   for (std::int64_t token = 0; token < heads.tokens; ++token)
-    convert_row(to.at(token), from.at(token), heads.head_dim);
+    convert_or_stream(to.at(token), from.at(token), heads.head_dim, past_caches);
 }
 
 }  // namespace
@@ -344,6 +353,7 @@ void attention_bf16(Context& context, const AttentionForward& op) {
   const DropoutMask<float> dropout(op.dropout);
   Pieces counted(nullptr);
   const ForwardMemory count_them(counted, heads);
+  const bool past_caches = streams_heads(output_of<Bf16>(op.y, heads, {0, 0}), heads);
   each_pair(context, heads, kTaskWork, [&](const Pair& number, const Pair&, int worker) {
     Pieces pieces(context.scratch(worker, counted.used()));
     const ForwardMemory memory(pieces, heads);
@@ -355,9 +365,11 @@ void attention_bf16(Context& context, const AttentionForward& op) {
                            .number = number,
                            .query = part(kQuery),
                            .y = output_of<Bf16>(op.y, heads, number),
+                           .past_caches = past_caches,
                            .lse = lse_of<float>(op.lse, heads, number)};
     for (std::int64_t first = 0; first < heads.tokens; first += kScoreRows)
       forward_block(pair, memory, first, smaller(kScoreRows, heads.tokens - first));
+    if (past_caches) finish_streaming();
   });
 }
 
@@ -366,6 +378,7 @@ void attention_bf16(Context& context, const AttentionBackward& op) {
   const DropoutMask<float> dropout(op.dropout);
   Pieces counted(nullptr);
   const BackwardMemory count_them(counted, heads, block_rows(heads));
+  const bool past_caches = streams_heads(head_of<Bf16>(op.dqkv, heads, {0, 0}, kQuery), heads);
   each_pair(context, heads, kTaskWork, [&](const Pair& number, const Pair&, int worker) {
     Pieces pieces(context.scratch(worker, counted.used()));
     const BackwardMemory memory(pieces, heads, block_rows(heads));
@@ -380,10 +393,12 @@ void attention_bf16(Context& context, const AttentionBackward& op) {
                             .y = output_of<const Bf16>(op.y, heads, number),
                             .dy = output_of<const Bf16>(op.dy, heads, number),
                             .dq = gradient(kQuery),
+                            .past_caches = past_caches,
                             .lse = lse_of<const float>(op.lse, heads, number)};
     backward_pair(pair, memory);
-    round_rows(memory.dk, gradient(kKey), heads);
-    round_rows(memory.dv, gradient(kValue), heads);
+    round_rows(memory.dk, gradient(kKey), heads, pair.past_caches);
+    round_rows(memory.dv, gradient(kValue), heads, pair.past_caches);
+    if (pair.past_caches) finish_streaming();
   });
 }
 

@@ -1,6 +1,8 @@
 #pragma once
 // bf16 in memory, f32 in registers: reading widens exactly, writing rounds to nearest, ties to even.
 
+#include <type_traits>
+
 #include "kernels/cpu/pair_product.h"
 #include "kernels/cpu/vec.h"
 #ifdef __AVX512BF16__
@@ -73,6 +75,15 @@ inline void write(const WholeVector<float>&, Bf16* to, const Vec<float>& value) 
 inline void write(const PartVector<float>& part, Bf16* to, const Vec<float>& value) {
   const HalfBitsVec halves = rounded_to_bf16(value);
   std::memcpy(to, &halves, static_cast<std::size_t>(part.count) * sizeof(Bf16));
+}
+
+// As a C holds it.
+template <class C>
+inline Vec<Wide<C>> rounded_to(const Vec<Wide<C>>& value) {
+  if constexpr (std::is_same_v<C, Bf16>)
+    return widened(rounded_to_bf16(value));
+  else
+    return value;
 }
 
 // to[i] = from[i], between any two of the types.

@@ -5,6 +5,7 @@
 #include "kernels/cpu/bf16.h"
 #include "kernels/cpu/chunks.h"
 #include "kernels/cpu/ops.h"
+#include "kernels/cpu/stream.h"
 
 namespace vitrail::cpu::VITRAIL_ISA {
 namespace {
@@ -50,6 +51,7 @@ void forward(Context& context, const LayerNormForward& op) {
   const std::int64_t rows = op.x.shape[0] * op.x.shape[1], cols = op.x.shape[2];
   const T* weight = op.weight.as<T>();
   const T* bias = op.bias.as<T>();
+  const bool past_caches = streams(Rows<D>{op.y.as<D>(), cols}, rows);
   for_chunks(context, rows, rows_per_chunk(cols), [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t row = begin; row < end; ++row) {
       const T* x = op.x.as<T>() + row * cols;
@@ -60,10 +62,12 @@ void forward(Context& context, const LayerNormForward& op) {
       op.mean.as<T>()[row] = mean;
       op.rstd.as<T>()[row] = rstd;
       each_vector<T>(cols, [&](std::int64_t i, const auto& access) {
-        write(access, y + i,
-              (access.load(x + i) - mean) * rstd * access.load(weight + i) + access.load(bias + i));
+        write_or_stream(access, y + i,
+                        (access.load(x + i) - mean) * rstd * access.load(weight + i) + access.load(bias + i),
+                        past_caches);
       });
     }
+    if (past_caches) finish_streaming();
   });
 }
 

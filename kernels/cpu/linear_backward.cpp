@@ -172,6 +172,11 @@ void backward(Context& context, const Gradients<C>& given, const Finish& finish)
   add_parts(context, grads, plan, scratch);
 }
 
+template <class C>
+bool streams_dx(const Out& dx, const Sizes& sizes) {
+  return dx && streams(Rows<C>{dx.template as<C>(), sizes.in}, sizes.rows());
+}
+
 // Rounds the sums into dx where they are not there already.
 template <class C>
 struct PlainFinish {
@@ -181,8 +186,9 @@ struct PlainFinish {
     if constexpr (kIsBf16<C>) {
       for (std::int64_t row = 0; row < strip.rows; ++row) {
         Bf16* dx = grads.dx.template as<Bf16>() + (strip.row + row) * grads.sizes.in + strip.col;
-        convert_row(dx, sums.at(row), strip.cols);
+        convert_or_stream(dx, sums.at(row), strip.cols, grads.dx_past_caches);
       }
+      if (grads.dx_past_caches) finish_streaming();
     }
   }
 };
@@ -190,14 +196,16 @@ struct PlainFinish {
 template <class C>
 void backward(Context& context, const LinearBackward& op) {
   const bool rounded = !kIsBf16<C> || op.dy.dtype == DType::bf16;  // the patch embedding's is not
-  const Gradients<C> grads{.sizes = sizes_of(op.x.shape, op.dy.shape),
+  const Sizes sizes = sizes_of(op.x.shape, op.dy.shape);
+  const Gradients<C> grads{.sizes = sizes,
                            .dx = op.dx,
                            .dweight = op.dweight_acc.as<Wide<C>>(),
                            .dbias = op.dbias_acc.as<Wide<C>>(),
                            .dy = rounded ? op.dy.as<C>() : nullptr,
                            .x = op.x.as<C>(),
                            .weight = op.weight.as<C>(),
-                           .unrounded_dy = rounded ? nullptr : op.dy.as<float>()};
+                           .unrounded_dy = rounded ? nullptr : op.dy.as<float>(),
+                           .dx_past_caches = kIsBf16<C> && streams_dx<C>(op.dx, sizes)};
   backward(context, grads, PlainFinish<C>{grads});
 }
 
@@ -285,9 +293,9 @@ void backward_residual(Context& context, const LinearResidualBackward& op) {
                      .dy = branch_gradients<C>(context, op, sizes),
                      .x = op.x.as<C>(),
                      .weight = op.weight.as<C>()};
+  grads.dx_past_caches = kIsBf16<C> && streams_dx<C>(op.dx, sizes);
   if (!op.gelu_pre) return backward(context, grads, PlainFinish<C>{grads});
-  grads.dx_past_caches =
-      kept_sums<C>(context, sizes.out) && streams(Rows<C>{op.dx.as<C>(), sizes.in}, sizes.rows());
+  grads.dx_past_caches = (kIsBf16<C> || kept_sums<C>(context, sizes.out)) && streams_dx<C>(op.dx, sizes);
   with_gelu<C>(op.gelu, [&]<class Gelu>(const Gelu& gelu) {
     backward(context, grads,
              GeluFinish<C, Gelu>{.op = op,

@@ -90,6 +90,7 @@ template <class C, class Y>
 void forward(Context& context, const LinearForward& op) {
   using T = Wide<C>;
   const Sizes sizes = sizes_of(op.x.shape, op.y.shape);
+  const bool past_caches = kIsBf16<C> && streams(Rows<Y>{op.y.as<Y>(), sizes.out}, sizes.rows());
   each_strip<C>(
       context, sizes, op, [&](const Tile& tile) { return place_of<C>(op.y, sizes.out, tile); },
       [&](const Tile& strip, const Rows<T>& sums, T*) {
@@ -99,9 +100,11 @@ void forward(Context& context, const LinearForward& op) {
           Y* y = op.y.as<Y>() + (strip.row + row) * sizes.out + strip.col;
           const T* from = sums.at(row);
           each_vector<T>(strip.cols, [&](std::int64_t i, const auto& access) {
-            write(access, y + i, access.load(from + i) + load_or(bias, i, T{0}, access));
+            write_or_stream(access, y + i, access.load(from + i) + load_or(bias, i, T{0}, access),
+                            past_caches);
           });
         }
+        if (past_caches) finish_streaming();
       });
 }
 
@@ -110,8 +113,10 @@ void forward_gelu(Context& context, const LinearGeluForward& op, const Gelu& gel
   using T = Wide<C>;
   const Sizes sizes = sizes_of(op.x.shape, op.y.shape);
   const DropoutMask<T> dropout(op.dropout);
-  // Without pre the sums lie where y goes: its lines are in the caches already.
-  const bool past_caches = op.pre && streams(Rows<C>{op.y.as<C>(), sizes.out}, sizes.rows());
+  // In f32 the sums lie where pre goes, or without it y: lines that are in the caches already.
+  const bool pre_past_caches =
+      kIsBf16<C> && op.pre && streams(Rows<C>{op.pre.as<C>(), sizes.out}, sizes.rows());
+  const bool past_caches = (kIsBf16<C> || op.pre) && streams(Rows<C>{op.y.as<C>(), sizes.out}, sizes.rows());
   each_strip<C>(
       context, sizes, op,
       [&](const Tile& tile) { return place_of<C>(op.pre ? op.pre : op.y, sizes.out, tile); },
@@ -128,8 +133,8 @@ void forward_gelu(Context& context, const LinearGeluForward& op, const Gelu& gel
           each_vector<T>(strip.cols, [&](std::int64_t i, const auto& access) {
             Vec<T> x = access.load(from + i) + load_or(bias, i, T{0}, access);
             if (pre) {
-              write(access, pre + i, x);
-              x = read(access, pre + i);  // as it is kept, so that GeluForward gives the same
+              x = rounded_to<C>(x);  // as it is kept, so that GeluForward gives the same
+              write_or_stream(access, pre + i, x, pre_past_caches);
             }
             write_or_stream(access, y + i, here.template y<T>(x) * load_or(mask, i, T{1}, access),
                             past_caches);
