@@ -158,17 +158,18 @@ void backward(Context& context, const Gradients<C>& given, const Finish& finish)
   if (grads.dx) pack(context, weight, sizes.in, scratch.weight);
   const bool need_x = grads.dx || grads.dbias;
   const std::int64_t x_tasks = need_x ? plan.dx.count() : 0;
-  context.pool().parallel_for(x_tasks + plan.dweight.count() * plan.slices,
-                              [&](std::int64_t index, int worker) {
-                                if (index < x_tasks) {
-                                  backward_x(context, grads, plan.dx.at(index), index / plan.dx.across(),
-                                             weight, scratch, worker, finish);
-                                  return;
-                                }
-                                const std::int64_t number = index - x_tasks;
-                                backward_weight(context, grads, plan, plan.dweight.at(number / plan.slices),
-                                                number % plan.slices, scratch, worker);
-                              });
+  // The larger tasks first, so that the threads end together.
+  const std::int64_t weight_tasks = plan.dweight.count() * plan.slices;
+  context.pool().parallel_for(weight_tasks + x_tasks, [&](std::int64_t index, int worker) {
+    if (index < weight_tasks) {
+      backward_weight(context, grads, plan, plan.dweight.at(index / plan.slices), index % plan.slices,
+                      scratch, worker);
+      return;
+    }
+    const std::int64_t number = index - weight_tasks;
+    backward_x(context, grads, plan.dx.at(number), number / plan.dx.across(), weight, scratch, worker,
+               finish);
+  });
   add_parts(context, grads, plan, scratch);
 }
 
