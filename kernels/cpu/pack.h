@@ -24,8 +24,30 @@ inline BitsVec combined(const HalfBitsVec& low, const HalfBitsVec& high) {
   return __builtin_convertvector(low, BitsVec) | __builtin_convertvector(high, BitsVec) << 16;
 }
 
+#ifdef __AVX512BW__
+// The words of a whole panel, by one instruction for sixteen of them.
+inline void interleave_panel(const Bf16* low, const Bf16* high, std::uint32_t* to) {
+  typedef std::uint16_t Numbers __attribute__((vector_size(kVectorBytes)));
+  static_assert(kPanelCols == kVectorBytes / sizeof(Bf16));
+  Numbers lower, upper;
+  std::memcpy(&lower, low, sizeof lower);
+  std::memcpy(&upper, high, sizeof upper);
+  const auto words = [&]<int... kAt>(std::integer_sequence<int, kAt...>, auto first) {
+    return __builtin_shufflevector(lower, upper, (first + kAt / 2 + kAt % 2 * int{kPanelCols})...);
+  };
+  using All = std::make_integer_sequence<int, int{kPanelCols}>;
+  const Numbers left = words(All{}, std::integral_constant<int, 0>{}),
+                right = words(All{}, std::integral_constant<int, kPanelCols / 2>{});
+  std::memcpy(to, &left, sizeof left);
+  std::memcpy(to + kHalfPanel, &right, sizeof right);
+}
+#endif
+
 // to[i] = (low[i], high[i]); high may be null, for zeros.
 inline void interleave(const Bf16* low, const Bf16* high, std::int64_t count, std::uint32_t* to) {
+#ifdef __AVX512BW__
+  if (count == kPanelCols && high) return interleave_panel(low, high, to);
+#endif
   each_vector<float>(count, [&](std::int64_t i, const auto& access) {
     const HalfBitsVec upper = high ? bits_of(access, high + i) : HalfBitsVec{};
     const BitsVec words = combined(bits_of(access, low + i), upper);
