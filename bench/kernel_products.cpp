@@ -1,7 +1,7 @@
 // The ops around matrix products at the shapes of ViTs, on one thread: f32 (as gemm=auto has it), bf16 by the
 // same, and bf16 by oneDNN, interleaved in one run. CPU time, the median of several rounds; GF/s count the
 // products alone.
-//   kernel_products [rounds]
+//   kernel_products [rounds [PART-OF-A-NAME]]
 
 #include <time.h>
 
@@ -123,11 +123,14 @@ class Way {
   std::vector<Buffer> buffers_;
 };
 
+std::string wanted;  // part of the names of the lines to print
+
 using Prepare = std::function<std::function<void()>(Way&)>;  // allocates, then gives what is timed
 
 // A line of the table: GF/s of each way, the share of its peak, and the gain over the first way.
 void compare(const char* title, double flops, int rounds, std::vector<std::unique_ptr<Way>>& ways,
              const Prepare& prepare, const std::vector<double>& peaks) {
+  if (std::string(title).find(wanted) == std::string::npos) return;
   std::vector<std::function<void()>> runs;
   for (auto& way : ways) {
     runs.push_back(prepare(*way));
@@ -271,5 +274,6 @@ void run(int rounds) {
 }  // namespace vitrail
 
 int main(int argc, char** argv) {
+  if (argc > 2) vitrail::wanted = argv[2];
   vitrail::run(argc > 1 ? std::max(1, std::atoi(argv[1])) : 9);
 }

@@ -26,8 +26,17 @@ using Wide = typename WideOf<C>::Type;
 typedef std::uint32_t BitsVec __attribute__((vector_size(kVectorBytes)));
 typedef std::uint16_t HalfBitsVec __attribute__((vector_size(kVectorBytes / 2)));
 
+inline BitsVec zero_extended(const HalfBitsVec& halves) {
+#ifdef __AVX512F__
+  return reinterpret_cast<BitsVec>(
+      _mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(halves)));  // g++ 12 makes four of it
+#else
+  return __builtin_convertvector(halves, BitsVec);
+#endif
+}
+
 inline Vec<float> widened(const HalfBitsVec& halves) {
-  return reinterpret_cast<Vec<float>>(__builtin_convertvector(halves, BitsVec) << 16);
+  return reinterpret_cast<Vec<float>>(zero_extended(halves) << 16);
 }
 
 // A NaN keeps its upper bits and is made quiet: rounding alone could carry it into the sign or make it

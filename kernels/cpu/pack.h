@@ -21,7 +21,7 @@ inline std::int64_t packed_words(std::int64_t depth, std::int64_t cols) {
 }
 
 inline BitsVec combined(const HalfBitsVec& low, const HalfBitsVec& high) {
-  return __builtin_convertvector(low, BitsVec) | __builtin_convertvector(high, BitsVec) << 16;
+  return zero_extended(low) | zero_extended(high) << 16;
 }
 
 #ifdef __AVX512BW__
@@ -96,7 +96,7 @@ inline void pack_columns(const Bf16* from, std::int64_t stride, std::int64_t dep
   }
 }
 
-// Words that pack_left may write behind a block: they belong to the next one, which is packed later.
+// Words that pack_left may write behind the rows it is called for.
 inline constexpr std::int64_t kLeftSpill = kHalfPanel - kBlockRows;
 
 // A block of a (rows ≤ kBlockRows, depth) from its columns, stored as rows of `from` (depth, room ≥ rows):

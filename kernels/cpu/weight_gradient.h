@@ -5,8 +5,10 @@
 
 namespace vitrail::cpu::VITRAIL_ISA {
 
-inline constexpr std::int64_t kRowsOfSum =
-    640;  // bf16: a packed tile of dy of so many rows fits in a second cache
+// bf16: both factors of a tile, packed, lie in a second cache.
+inline constexpr std::int64_t kMostRowsOfSum = 640;
+inline constexpr std::int64_t kPackedBytes = 600'000;
+inline constexpr std::int64_t kPackedRows = 16;  // at a time, for all columns
 
 template <class C>
 struct WeightGradient {
@@ -39,19 +41,20 @@ inline void multiply_gradients(Context& context, int worker, const WeightGradien
   multiply(context, worker, product_of(gradient), [](const Tile&, const Rows<Wide<C>>&) {});
 }
 
-// A panel of dweight, from dy packed in blocks of kBlockRows columns and a packed panel of x.
+// A panel of dweight, from dy packed in blocks of kBlockRows columns, `block_words` each, and a packed panel
+// of x.
 inline void multiply_panel(const WeightGradient<Bf16>& gradient, std::int64_t col, const std::uint32_t* dy,
-                           const std::uint32_t* x) {
+                           std::int64_t block_words, const std::uint32_t* x) {
   const std::int64_t cols = smaller(kPanelCols, gradient.in - col), pairs = pairs_of(gradient.rows);
   const bool whole = cols == padded_cols(cols);
   float beside[kBlockRows * kPanelCols];  // where the panel is wider than the matrix
-  for (std::int64_t row = 0; row < gradient.out; row += kBlockRows) {
+  for (std::int64_t row = 0; row < gradient.out; row += kBlockRows, dy += block_words) {
     const std::int64_t rows = smaller(kBlockRows, gradient.out - row);
     float* to = gradient.dweight.at(row) + col;
     multiply_pairs(PairProduct{.m = rows,
                                .n = cols,
                                .pairs = pairs,
-                               .a = reinterpret_cast<const Bf16*>(dy + row * pairs),
+                               .a = reinterpret_cast<const Bf16*>(dy),
                                .a_row = 2,
                                .a_pair = 2 * kBlockRows,
                                .b = x,
@@ -66,27 +69,42 @@ inline void multiply_panel(const WeightGradient<Bf16>& gradient, std::int64_t co
   }
 }
 
-// Rows that fit in the caches when packed.
+// Words of a packed block of dy.
+inline std::int64_t block_words(std::int64_t rows) {
+  return pairs_of(rows) * kBlockRows + kLeftSpill;
+}
+// Words of all of them, with what begins the next memory on a vector.
+inline std::int64_t left_words(std::int64_t rows, std::int64_t out) {
+  return rounded_up(divided_up(out, kBlockRows) * block_words(rows), kHalfPanel);
+}
+
+// Rows that fit in the caches when packed. A few rows are packed for all blocks and panels, then the next
+// ones: so memory is read in its order.
 inline void multiply_some_rows(const WeightGradient<Bf16>& gradient, std::uint32_t* memory) {
-  const std::int64_t pairs = pairs_of(gradient.rows);
-  std::uint32_t* dy = memory;
-  std::uint32_t* x = dy + rounded_up(gradient.out, kBlockRows) * pairs;
-  for (std::int64_t col = 0; col < gradient.out; col += kBlockRows) {
-    pack_left(gradient.dy.data + col, gradient.dy.stride, gradient.rows,
-              smaller(kBlockRows, gradient.out - col), gradient.room - col, dy + col * pairs);
+  const std::int64_t pairs = pairs_of(gradient.rows), block = block_words(gradient.rows);
+  std::uint32_t *dy = memory, *x = memory + left_words(gradient.rows, gradient.out);
+  for (std::int64_t row = 0; row < gradient.rows; row += kPackedRows) {
+    const std::int64_t rows = smaller(kPackedRows, gradient.rows - row);
+    for (std::int64_t col = 0; col < gradient.out; col += kBlockRows) {
+      pack_left(gradient.dy.at(row) + col, gradient.dy.stride, rows, smaller(kBlockRows, gradient.out - col),
+                gradient.room - col, dy + col / kBlockRows * block + row / 2 * kBlockRows);
+    }
+    for (std::int64_t col = 0; col < gradient.in; col += kPanelCols) {
+      const std::int64_t cols = smaller(kPanelCols, gradient.in - col);
+      pack_rows(gradient.x.at(row) + col, gradient.x.stride, rows, cols,
+                x + col * pairs + row / 2 * padded_cols(cols));
+    }
   }
-  for (std::int64_t col = 0; col < gradient.in; col += kPanelCols) {
-    pack_rows(gradient.x.data + col, gradient.x.stride, gradient.rows, smaller(kPanelCols, gradient.in - col),
-              x);
-    multiply_panel(gradient, col, dy, x);
-  }
+  for (std::int64_t col = 0; col < gradient.in; col += kPanelCols)
+    multiply_panel(gradient, col, dy, block, x + col * pairs);
 }
 
 inline void multiply_gradients(Context& context, int worker, const WeightGradient<Bf16>& gradient) {
   if (context.products().onednn_bf16) return multiply_onednn(product_of(gradient));
-  const std::int64_t rows = piece(gradient.rows, kRowsOfSum, 2), pairs = rows / 2;
-  auto* memory =
-      scratch_of<std::uint32_t>(context, worker, (rounded_up(gradient.out, kBlockRows) + kPanelCols) * pairs);
+  const std::int64_t most = kPackedBytes / (2 * (gradient.out + gradient.in));
+  const std::int64_t rows = piece(gradient.rows, smaller(kMostRowsOfSum, most), 2);
+  const std::int64_t words = left_words(rows, gradient.out) + packed_words(rows, gradient.in);
+  auto* memory = scratch_of<std::uint32_t>(context, worker, words);
   for (std::int64_t row = 0; row < gradient.rows; row += rows) {
     WeightGradient<Bf16> part = gradient;
     part.rows = smaller(rows, gradient.rows - row);
