@@ -41,6 +41,16 @@ inline void interleave_panel(const Bf16* low, const Bf16* high, std::uint32_t* t
   std::memcpy(to, &left, sizeof left);
   std::memcpy(to + kHalfPanel, &right, sizeof right);
 }
+
+// The same of half a panel, with zeros for the numbers that are not asked for.
+inline void interleave_some(const Bf16* low, const Bf16* high, __mmask16 of_low, __mmask16 of_high,
+                            std::uint32_t* to) {
+  const __m512i order = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7,
+                                         38, 6, 37, 5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
+  const __m512i lower = _mm512_castsi256_si512(_mm256_maskz_loadu_epi16(of_low, low)),
+                upper = _mm512_castsi256_si512(_mm256_maskz_loadu_epi16(of_high, high));
+  _mm512_storeu_si512(to, _mm512_permutex2var_epi16(lower, order, upper));
+}
 #endif
 
 // to[i] = (low[i], high[i]); high may be null, for zeros.
@@ -55,23 +65,27 @@ inline void interleave(const Bf16* low, const Bf16* high, std::int64_t count, st
   });
 }
 
-// Rows lie a stride apart, further than a processor looks ahead by itself.
-inline void ask_ahead(const Bf16* row, std::int64_t stride) {
-  constexpr std::int64_t kAhead = 16;
-  __builtin_prefetch(row + kAhead * stride);
-  __builtin_prefetch(row + (kAhead + 1) * stride);
+// Pair `pair` of b (2·pairs, cols), all its panels, from two rows, the second of which may be null.
+inline void pack_pair(const Bf16* low, const Bf16* high, std::int64_t cols, std::int64_t pairs,
+                      std::int64_t pair, std::uint32_t* b) {
+  for (std::int64_t col = 0; col < cols; col += kPanelCols) {
+    const std::int64_t count = smaller(kPanelCols, cols - col), width = padded_cols(count);
+    std::uint32_t* to = b + col * pairs + pair * width;
+    interleave(low + col, high ? high + col : nullptr, count, to);
+    for (std::int64_t i = count; i < width; ++i)
+      to[i] = 0;
+  }
 }
 
 // One panel of b (depth, cols ≤ kPanelCols) from its rows.
 inline void pack_rows(const Bf16* from, std::int64_t stride, std::int64_t depth, std::int64_t cols,
                       std::uint32_t* to) {
-  const std::int64_t width = padded_cols(cols);
-  for (std::int64_t row = 0; row < depth; row += 2, to += width) {
+  constexpr std::int64_t kAhead = 16;  // rows lie further apart than a processor looks ahead by itself
+  for (std::int64_t row = 0; row < depth; row += 2) {
     const Bf16* low = from + row * stride;
-    ask_ahead(low, stride);
-    interleave(low, row + 1 < depth ? low + stride : nullptr, cols, to);
-    for (std::int64_t i = cols; i < width; ++i)
-      to[i] = 0;
+    __builtin_prefetch(low + kAhead * stride);
+    __builtin_prefetch(low + (kAhead + 1) * stride);
+    pack_pair(low, row + 1 < depth ? low + stride : nullptr, cols, 0, row / 2, to);
   }
 }
 
@@ -96,19 +110,22 @@ inline void pack_columns(const Bf16* from, std::int64_t stride, std::int64_t dep
   }
 }
 
-// Words that pack_left may write behind the rows it is called for.
+// Words that pack_left_pair may write behind a block.
 inline constexpr std::int64_t kLeftSpill = kHalfPanel - kBlockRows;
 
-// A block of a (rows ≤ kBlockRows, depth) from its columns, stored as rows of `from` (depth, room ≥ rows):
-// pair p of row i at to + p·kBlockRows + i. With room for whole vectors it packs those, and writes over what
-// is too much.
-inline void pack_left(const Bf16* from, std::int64_t stride, std::int64_t depth, std::int64_t rows,
-                      std::int64_t room, std::uint32_t* to) {
-  const bool whole = room >= kHalfPanel;
-  for (std::int64_t row = 0; row < depth; row += 2, to += kBlockRows) {
-    const Bf16* low = from + row * stride;
-    ask_ahead(low, stride);
-    interleave(low, row + 1 < depth ? low + stride : nullptr, whole ? kHalfPanel : rows, to);
+// A pair of a (rows, 2·pairs), all its blocks of kBlockRows rows, from two rows of aᵀ, the second of which
+// may be null. The blocks' places are `block_words` apart. Rows of aᵀ have `room` numbers to read: where
+// there are kHalfPanel, so many are packed, and what is too much is to be written over.
+inline void pack_left_pair(const Bf16* low, const Bf16* high, std::int64_t rows,
+                           [[maybe_unused]] std::int64_t room, std::int64_t block_words, std::uint32_t* to) {
+  for (std::int64_t row = 0; row < rows; row += kBlockRows, to += block_words) {
+    const std::int64_t count = smaller(kBlockRows, rows - row);
+#ifdef __AVX512BW__
+    const auto some = static_cast<__mmask16>((1 << count) - 1);
+    interleave_some(low + row, (high ? high : low) + row, some, high ? some : __mmask16{0}, to);
+#else
+    interleave(low + row, high ? high + row : nullptr, room - row >= kHalfPanel ? kHalfPanel : count, to);
+#endif
   }
 }
 

@@ -8,7 +8,7 @@ namespace vitrail::cpu::VITRAIL_ISA {
 // bf16: both factors of a tile, packed, lie in a second cache.
 inline constexpr std::int64_t kMostRowsOfSum = 640;
 inline constexpr std::int64_t kPackedBytes = 600'000;
-inline constexpr std::int64_t kPackedRows = 16;  // at a time, for all columns
+inline constexpr std::int64_t kRowsAhead = 16;  // rows asked for before they are packed
 
 template <class C>
 struct WeightGradient {
@@ -78,22 +78,21 @@ inline std::int64_t left_words(std::int64_t rows, std::int64_t out) {
   return rounded_up(divided_up(out, kBlockRows) * block_words(rows), kHalfPanel);
 }
 
-// Rows that fit in the caches when packed. A few rows are packed for all blocks and panels, then the next
-// ones: so memory is read in its order.
+// Rows that fit in the caches when packed. Rows are packed one after the other for all blocks and panels: so
+// memory is read in its order.
 inline void multiply_some_rows(const WeightGradient<Bf16>& gradient, std::uint32_t* memory) {
   const std::int64_t pairs = pairs_of(gradient.rows), block = block_words(gradient.rows);
   std::uint32_t *dy = memory, *x = memory + left_words(gradient.rows, gradient.out);
-  for (std::int64_t row = 0; row < gradient.rows; row += kPackedRows) {
-    const std::int64_t rows = smaller(kPackedRows, gradient.rows - row);
-    for (std::int64_t col = 0; col < gradient.out; col += kBlockRows) {
-      pack_left(gradient.dy.at(row) + col, gradient.dy.stride, rows, smaller(kBlockRows, gradient.out - col),
-                gradient.room - col, dy + col / kBlockRows * block + row / 2 * kBlockRows);
+  for (std::int64_t row = 0; row < gradient.rows; row += 2) {
+    const Bf16 *low_dy = gradient.dy.at(row), *low_x = gradient.x.at(row);
+    const bool both = row + 1 < gradient.rows;
+    for (std::int64_t next = row + kRowsAhead; next < row + kRowsAhead + 2; ++next) {
+      fetch_ahead(gradient.dy.at(next), gradient.out);
+      fetch_ahead(gradient.x.at(next), gradient.in);
     }
-    for (std::int64_t col = 0; col < gradient.in; col += kPanelCols) {
-      const std::int64_t cols = smaller(kPanelCols, gradient.in - col);
-      pack_rows(gradient.x.at(row) + col, gradient.x.stride, rows, cols,
-                x + col * pairs + row / 2 * padded_cols(cols));
-    }
+    pack_left_pair(low_dy, both ? low_dy + gradient.dy.stride : nullptr, gradient.out, gradient.room, block,
+                   dy + row / 2 * kBlockRows);
+    pack_pair(low_x, both ? low_x + gradient.x.stride : nullptr, gradient.in, pairs, row / 2, x);
   }
   for (std::int64_t col = 0; col < gradient.in; col += kPanelCols)
     multiply_panel(gradient, col, dy, block, x + col * pairs);
