@@ -188,7 +188,7 @@ inline Product<C, Wide<C>> product_of(const Tile& tile, const Rows<const C>& x, 
 // The rows of a tile in strips of columns; x has an even depth.
 template <class Finish>
 inline void multiply_strips(const Tile& rows, const Rows<const Bf16>& x, const Weight<Bf16>& weight,
-                            const Rows<float>& sums, const Finish& finish) {
+                            const Rows<float>& sums, Ahead ahead, const Finish& finish) {
   for (std::int64_t col = 0; col < rows.cols; col += kStripCols) {
     const Tile strip{rows.row, rows.col + col, rows.rows, smaller(kStripCols, rows.cols - col)};
     multiply_pairs(PairProduct{.m = strip.rows,
@@ -200,7 +200,9 @@ inline void multiply_strips(const Tile& rows, const Rows<const Bf16>& x, const W
                                .b = weight.packed + strip.col * pairs_of(weight.depth),
                                .c = sums.data,
                                .c_stride = sums.stride,
-                               .accumulate = false});
+                               .accumulate = false,
+                               .ahead = ahead});
+    ahead = {};
     finish(strip, sums);
   }
 }
@@ -220,7 +222,11 @@ inline void multiply_rows(Context& context, int worker, const Tile& tile, const 
       const Tile rows{tile.row + row, tile.col, smaller(kStripRows, tile.rows - row), tile.cols};
       const Rows<const Bf16> even =
           with_even_depth({x.at(row), x.stride}, rows.rows, weight.depth, memory.left);
-      multiply_strips(rows, even, weight, memory.sums, finish);
+      // The rows below, which follow each other in memory.
+      const std::int64_t below = smaller(kStripRows, tile.rows - row - rows.rows);
+      constexpr std::int64_t kLine = 64 / sizeof(Bf16);
+      const Ahead ahead{x.at(row + rows.rows), kLine, divided_up(below * x.stride, kLine)};
+      multiply_strips(rows, even, weight, memory.sums, ahead, finish);
     }
   } else {
     const Rows<C> sums = in_place.data ? in_place : memory.sums;

@@ -15,6 +15,13 @@ inline constexpr std::int64_t kPanelCols = 32;  // of the packed second factor
 inline constexpr std::int64_t kHalfPanel = 16;  // the last panel is this wide when that is enough
 inline constexpr std::int64_t kBlockRows = 12;  // of the first factor, whose sums are held in registers
 
+// Numbers that will be read soon: `count` of them, `step` apart, each in a line of its own. A product asks
+// for them one at a time: a cache that is asked for many at once drops what it cannot note.
+struct Ahead {
+  const Bf16* first = nullptr;
+  std::int64_t step = 0, count = 0;
+};
+
 // c (m, n) (+)= a (m, 2·pairs) · b (2·pairs, n), on one thread.
 struct PairProduct {
   std::int64_t m, n, pairs;
@@ -25,6 +32,7 @@ struct PairProduct {
   float* c;  // written in whole panels: rows of padded_cols(n)
   std::int64_t c_stride;
   bool accumulate;
+  Ahead ahead = {};
 };
 
 }  // namespace vitrail::cpu
