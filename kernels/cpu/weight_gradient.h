@@ -18,6 +18,7 @@ struct WeightGradient {
   Rows<const C> x;        // (rows, in)
   Rows<Wide<C>> dweight;  // (out, in)
   bool accumulate;
+  std::int64_t rows_after = 0;  // bf16: behind these rows, those that will be packed next
 };
 
 template <class C>
@@ -41,10 +42,25 @@ inline void multiply_gradients(Context& context, int worker, const WeightGradien
   multiply(context, worker, product_of(gradient), [](const Tile&, const Rows<Wide<C>>&) {});
 }
 
+// What product `number` of a block and a panel asks for of the rows after these: a line of each of as many as
+// it has pairs, half of them.
+inline Ahead next_rows(const WeightGradient<Bf16>& gradient, std::int64_t number) {
+  constexpr std::int64_t kLine = 64 / sizeof(Bf16);
+  const std::int64_t pairs = pairs_of(gradient.rows), half = number % 2 * pairs, line = number / 2;
+  const std::int64_t lines_of_x = divided_up(gradient.in, kLine),
+                     lines_of_dy = divided_up(gradient.out, kLine);
+  const bool of_x = line < lines_of_x;
+  if (line >= lines_of_x + lines_of_dy) return {};
+  const Rows<const Bf16>& from = of_x ? gradient.x : gradient.dy;
+  return {from.at(gradient.rows + half) + (of_x ? line : line - lines_of_x) * kLine, from.stride,
+          smaller(pairs, gradient.rows_after - half)};
+}
+
 // A panel of dweight, from dy packed in blocks of kBlockRows columns, `block_words` each, and a packed panel
 // of x.
 inline void multiply_panel(const WeightGradient<Bf16>& gradient, std::int64_t col, const std::uint32_t* dy,
                            std::int64_t block_words, const std::uint32_t* x) {
+  std::int64_t number = col / kPanelCols * divided_up(gradient.out, kBlockRows);  // of the product
   const std::int64_t cols = smaller(kPanelCols, gradient.in - col), pairs = pairs_of(gradient.rows);
   const bool whole = cols == padded_cols(cols);
   float beside[kBlockRows * kPanelCols];  // where the panel is wider than the matrix
@@ -60,7 +76,8 @@ inline void multiply_panel(const WeightGradient<Bf16>& gradient, std::int64_t co
                                .b = x,
                                .c = whole ? to : beside,
                                .c_stride = whole ? gradient.dweight.stride : kPanelCols,
-                               .accumulate = whole && gradient.accumulate});
+                               .accumulate = whole && gradient.accumulate,
+                               .ahead = next_rows(gradient, number++)});
     for (std::int64_t i = 0; i < rows && !whole; ++i) {
       float* line = to + i * gradient.dweight.stride;
       for (std::int64_t j = 0; j < cols; ++j)
@@ -80,13 +97,13 @@ inline std::int64_t left_words(std::int64_t rows, std::int64_t out) {
 
 // Rows that fit in the caches when packed. Rows are packed one after the other for all blocks and panels: so
 // memory is read in its order.
-inline void multiply_some_rows(const WeightGradient<Bf16>& gradient, std::uint32_t* memory) {
+inline void multiply_some_rows(const WeightGradient<Bf16>& gradient, bool first, std::uint32_t* memory) {
   const std::int64_t pairs = pairs_of(gradient.rows), block = block_words(gradient.rows);
   std::uint32_t *dy = memory, *x = memory + left_words(gradient.rows, gradient.out);
   for (std::int64_t row = 0; row < gradient.rows; row += 2) {
     const Bf16 *low_dy = gradient.dy.at(row), *low_x = gradient.x.at(row);
     const bool both = row + 1 < gradient.rows;
-    for (std::int64_t next = row + kRowsAhead; next < row + kRowsAhead + 2; ++next) {
+    for (std::int64_t next = row + kRowsAhead; first && next < row + kRowsAhead + 2; ++next) {
       fetch_ahead(gradient.dy.at(next), gradient.out);
       fetch_ahead(gradient.x.at(next), gradient.in);
     }
@@ -110,7 +127,8 @@ inline void multiply_gradients(Context& context, int worker, const WeightGradien
     part.dy.data += row * gradient.dy.stride;
     part.x.data += row * gradient.x.stride;
     part.accumulate = gradient.accumulate || row > 0;
-    multiply_some_rows(part, memory);
+    part.rows_after = smaller(rows, gradient.rows - row - part.rows);
+    multiply_some_rows(part, row == 0, memory);
   }
 }
 
