@@ -73,7 +73,7 @@ void multiply_tile(const PairProduct& product, const Bf16* a, const std::uint32_
   const Bf16* ahead = asks ? product.ahead.first + number * product.ahead.step : a;
   const std::int64_t ahead_step = asks ? product.ahead.step : 0;
   for (std::int64_t p = 0; p < product.pairs; ++p, b += width, ahead += ahead_step) {
-    __builtin_prefetch(ahead);
+    __builtin_prefetch(ahead, 0, 2);
     const Right first(b);
     const Right second(b + (kVectors > 1 ? kLanes<float> : 0));
 #pragma GCC unroll 16
