@@ -1,5 +1,7 @@
 #include "kernels/cpu/attention_bf16.h"
 
+#include <array>
+
 #include "kernels/cpu/heads.h"
 #include "kernels/cpu/linear_parts.h"
 #include "kernels/cpu/stream.h"
@@ -145,6 +147,7 @@ struct ForwardPair {
   const DropoutMask<float>& dropout;
   Pair number;
   Rows<const Bf16> query;
+  std::array<Rows<const Bf16>, 3> next;  // what the next pair reads
   Rows<Bf16> y;
   bool past_caches;  // y
   float* lse;
@@ -163,6 +166,8 @@ void forward_block(const ForwardPair& pair, const ForwardMemory& memory, std::in
     largest[row] = largest_score(memory.scores.at(row), heads.tokens);
   for (std::int64_t row = 0; row < count; ++row) {
     const float* mask = nullptr;
+    for (const Rows<const Bf16>& next : pair.next)
+      fetch_ahead(next.at(first + row), heads.head_dim);
     if (pair.dropout.on()) {
       fill_mask(pair.dropout, heads, pair.number, first + row, memory.mask);
       mask = memory.mask;
@@ -222,6 +227,7 @@ struct BackwardPair {
   const DropoutMask<float>& dropout;
   Pair number;
   Rows<const Bf16> query, key, value, y, dy;
+  std::array<Rows<const Bf16>, 5> next;  // what the next pair reads
   Rows<Bf16> dq;
   bool past_caches;  // dq, dk, dv
   const float* lse;
@@ -244,6 +250,8 @@ ScoreRow score_row(const BackwardPair& pair, const BackwardMemory& memory, std::
                    std::int64_t row, float* mask) {
   const Heads& heads = pair.heads;
   const std::int64_t query = first + row;
+  for (const Rows<const Bf16>& next : pair.next)
+    fetch_ahead(next.at(query), heads.head_dim);
   if (pair.dropout.on()) fill_mask(pair.dropout, heads, pair.number, query, mask);
   return {memory.p.at(row), memory.dp.at(row), pair.dropout.on() ? mask : nullptr, pair.lse[query] * kLog2E,
           dot(pair.dy.at(query), pair.y.at(query), heads.head_dim)};
@@ -367,16 +375,18 @@ void attention_bf16(Context& context, const AttentionForward& op) {
   Pieces counted(nullptr);
   const ForwardMemory count_them(counted, heads);
   const bool past_caches = streams_heads(output_of<Bf16>(op.y, heads, {0, 0}), heads);
-  each_pair(context, heads, kTaskWork, [&](const Pair& number, const Pair&, int worker) {
+  each_pair(context, heads, kTaskWork, [&](const Pair& number, const Pair& following, int worker) {
     Pieces pieces(context.scratch(worker, counted.used()));
     const ForwardMemory memory(pieces, heads);
     const auto part = [&](Part which) { return head_of<const Bf16>(op.qkv, heads, number, which); };
+    const auto next_part = [&](Part which) { return head_of<const Bf16>(op.qkv, heads, following, which); };
     pack_all(true, part(kKey), heads.head_dim, heads.tokens, memory.keys);
     pack_all(false, part(kValue), heads.tokens, heads.head_dim, memory.values);
     const ForwardPair pair{.heads = heads,
                            .dropout = dropout,
                            .number = number,
                            .query = part(kQuery),
+                           .next = {next_part(kQuery), next_part(kKey), next_part(kValue)},
                            .y = output_of<Bf16>(op.y, heads, number),
                            .past_caches = past_caches,
                            .lse = lse_of<float>(op.lse, heads, number)};
@@ -392,10 +402,11 @@ void attention_bf16(Context& context, const AttentionBackward& op) {
   Pieces counted(nullptr);
   const BackwardMemory count_them(counted, heads, block_rows(heads));
   const bool past_caches = streams_heads(head_of<Bf16>(op.dqkv, heads, {0, 0}, kQuery), heads);
-  each_pair(context, heads, kTaskWork, [&](const Pair& number, const Pair&, int worker) {
+  each_pair(context, heads, kTaskWork, [&](const Pair& number, const Pair& following, int worker) {
     Pieces pieces(context.scratch(worker, counted.used()));
     const BackwardMemory memory(pieces, heads, block_rows(heads));
     const auto part = [&](Part which) { return head_of<const Bf16>(op.qkv, heads, number, which); };
+    const auto next_part = [&](Part which) { return head_of<const Bf16>(op.qkv, heads, following, which); };
     const auto gradient = [&](Part which) { return head_of<Bf16>(op.dqkv, heads, number, which); };
     const BackwardPair pair{.heads = heads,
                             .dropout = dropout,
@@ -405,6 +416,9 @@ void attention_bf16(Context& context, const AttentionBackward& op) {
                             .value = part(kValue),
                             .y = output_of<const Bf16>(op.y, heads, number),
                             .dy = output_of<const Bf16>(op.dy, heads, number),
+                            .next = {next_part(kQuery), next_part(kKey), next_part(kValue),
+                                     output_of<const Bf16>(op.y, heads, following),
+                                     output_of<const Bf16>(op.dy, heads, following)},
                             .dq = gradient(kQuery),
                             .past_caches = past_caches,
                             .lse = lse_of<const float>(op.lse, heads, number)};
