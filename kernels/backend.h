@@ -38,7 +38,7 @@ class Buffer {
 struct BackendOptions {
   int threads = 0;            // 0: one per core this process may use
   std::string gemm = "auto";  // auto | vitrail | onednn | eigen (f32 products on the CPU; onednn: bf16 too)
-  std::string isa = "auto";   // auto | avx2 | avx512 (the CPU's vector code)
+  std::string isa = "auto";   // auto | avx2 | avx512 | avx512_bf16 (the CPU's vector code)
   bool pin = false;           // each thread of the CPU but the caller's stays on a core of its own
 };
 

@@ -41,15 +41,19 @@ inline Vec<float> widened(const HalfBitsVec& halves) {
 
 // A NaN keeps its upper bits and is made quiet: rounding alone could carry it into the sign or make it
 // infinite.
+inline HalfBitsVec exactly_rounded_to_bf16(const Vec<float>& value) {
+  const auto bits = reinterpret_cast<BitsVec>(value);
+  const BitsVec rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+  const BitsVec quiet = (bits >> 16) | 0x40u;
+  return __builtin_convertvector(value == value ? rounded : quiet, HalfBitsVec);
+}
+
 inline HalfBitsVec rounded_to_bf16(const Vec<float>& value) {
 #ifdef __AVX512BF16__
   // Subnormal numbers become 0 here.
   return (HalfBitsVec)_mm512_cvtneps_pbh((__m512)value);
 #else
-  const auto bits = reinterpret_cast<BitsVec>(value);
-  const BitsVec rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
-  const BitsVec quiet = (bits >> 16) | 0x40u;
-  return __builtin_convertvector(value == value ? rounded : quiet, HalfBitsVec);
+  return exactly_rounded_to_bf16(value);
 #endif
 }
 
@@ -77,13 +81,15 @@ template <class Access>
 inline Vec<float> read(const Access& access, const Bf16* from) {
   return widened(bits_of(access, from));
 }
-inline void write(const WholeVector<float>&, Bf16* to, const Vec<float>& value) {
-  const HalfBitsVec halves = rounded_to_bf16(value);
+inline void write_bits(const WholeVector<float>&, Bf16* to, const HalfBitsVec& halves) {
   std::memcpy(to, &halves, sizeof halves);
 }
-inline void write(const PartVector<float>& part, Bf16* to, const Vec<float>& value) {
-  const HalfBitsVec halves = rounded_to_bf16(value);
+inline void write_bits(const PartVector<float>& part, Bf16* to, const HalfBitsVec& halves) {
   std::memcpy(to, &halves, static_cast<std::size_t>(part.count) * sizeof(Bf16));
+}
+template <class Access>
+inline void write(const Access& access, Bf16* to, const Vec<float>& value) {
+  write_bits(access, to, rounded_to_bf16(value));
 }
 
 // As a C holds it.
@@ -95,11 +101,17 @@ inline Vec<Wide<C>> rounded_to(const Vec<Wide<C>>& value) {
     return value;
 }
 
-// to[i] = from[i], between any two of the types.
+// to[i] = from[i], between any two of the types, subnormal numbers too.
 template <class To, class From>
 inline void convert_row(To* to, const From* from, std::int64_t count) {
-  each_vector<float>(
-      count, [&](std::int64_t i, const auto& access) { write(access, to + i, read(access, from + i)); });
+  each_vector<float>(count, [&](std::int64_t i, const auto& access) {
+    const Vec<float> value = read(access, from + i);
+    if constexpr (std::is_same_v<To, Bf16>) {
+      write_bits(access, to + i, exactly_rounded_to_bf16(value));
+    } else {
+      write(access, to + i, value);
+    }
+  });
 }
 
 }  // namespace vitrail::cpu::VITRAIL_ISA

@@ -171,7 +171,7 @@ TEST_CASE("adam: the new weights are rounded to bf16, and only they") {
 
 TEST_CASE("adam and grad_norm: the same bits for any number of threads") {
   const Setting setting = {.segments = kSegments, .max_norm = 2.0, .ema_decay = 0.99};
-  for (const std::string isa : {"avx2", "avx512"}) {
+  for (const std::string& isa : kCpuIsas) {
     Backend* alone = cpu_backend({.threads = 1, .isa = isa});
     if (!alone) continue;
     const State first = run_steps(*alone, DType::f32, setting, 200001, 3);

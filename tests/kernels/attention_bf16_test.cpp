@@ -29,7 +29,7 @@ void check_backward(const Sizes& s, double rate) {
     shuffle_cuda(2);
     CHECK(results_on(*cuda, DType::bf16, attention_backward(s, rate), {}) == first);
   }
-  for (const std::string isa : {"avx2", "avx512", "generic"}) {
+  for (const std::string& isa : kCpuIsas) {
     CAPTURE(isa);
     Values first;
     for (int threads : {1, 2, 3, 8}) {
@@ -49,6 +49,14 @@ TEST_CASE("attention: bf16 backward") {
     CAPTURE(s.tokens);
     check_backward(s, 0);
     check_backward(s, 0.25);
+  }
+}
+
+TEST_CASE("attention: bf16 results past the CPU's caches") {
+  for (const Sizes& s :
+       {Sizes{1024, 16, 2, 32}, Sizes{1024, 16, 2, 40}}) {  // heads on whole vectors, and not
+    check_cpu_bf16(attention_forward(s, 0), {}, 1);
+    check_backward(s, 0);
   }
 }
 

@@ -55,7 +55,7 @@ void check_rounding(const std::vector<float>& values, const std::vector<std::uin
 
 TEST_CASE("cast: to bf16 rounds to nearest, ties to even, and keeps NaN") {
   const std::vector<float> values = floats_to_round();
-  for (const std::string isa : {"avx2", "avx512", "generic"}) {
+  for (const std::string& isa : kCpuIsas) {
     CAPTURE(isa);
     Backend* backend = cpu_backend({.threads = 2, .isa = isa});
     if (!backend) continue;
@@ -72,7 +72,7 @@ TEST_CASE("cast: to f32 is exact for every bf16") {
   std::vector<std::uint16_t> all(0x10000);
   for (std::size_t i = 0; i < all.size(); ++i)
     all[i] = static_cast<std::uint16_t>(i);
-  for (const std::string isa : {"avx2", "avx512", "generic"}) {
+  for (const std::string& isa : kCpuIsas) {
     Backend* backend = cpu_backend({.threads = 2, .isa = isa});
     if (!backend) continue;
     const std::vector<float> found = cast<float>(*backend, DType::f32, all, DType::bf16);

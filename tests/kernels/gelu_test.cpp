@@ -23,7 +23,7 @@ Scenario hidden_layer(const Sizes& s, GeluKind kind, const Dropout& dropout) {
                                         .pre = pre,
                                         .x = run.input("x", xs),
                                         .weight = run.input("weight", {s.features, 5}),
-                                        .bias = run.input("bias", {s.features}),
+                                        .bias = run.wide_input("bias", {s.features}),
                                         .gelu = kind,
                                         .dropout = dropout});
     run.backend().run(
@@ -37,7 +37,7 @@ TEST_CASE("gelu: from pre alone come the bits of the fused op") {
   for (const Sizes& sizes : {Sizes{1, 1, 1}, Sizes{3, 33, 31}, Sizes{2, 197, 96}}) {
     for (const GeluKind kind : {GeluKind::erf, GeluKind::tanh, GeluKind::quick}) {
       for (const Dropout& dropout : {off, on}) {
-        for (const char* isa : {"avx2", "avx512"}) {
+        for (const std::string& isa : kCpuIsas) {
           Backend* backend = cpu_backend({.threads = 2, .isa = isa});
           if (backend == nullptr) continue;
           for (const DType dtype : {DType::f32, DType::f64}) {
@@ -54,35 +54,38 @@ TEST_CASE("gelu: from pre alone come the bits of the fused op") {
 }
 
 // gelu(pre), and dx = gelu'(pre): the gradient through one output of ones.
-void value_and_slope(OpRun& run) {
+const Values kOne = {{"dy", {1}}};
+
+void value_and_slope(OpRun& run, GeluKind kind = GeluKind::erf) {
   const std::int64_t features = 3001;
   const Shape xs = {1, 1, features}, ys = {1, 1, 1};
   std::vector<double> pre(static_cast<std::size_t>(features));
   for (std::size_t i = 0; i < pre.size(); ++i)
     pre[i] = static_cast<double>(static_cast<float>(0.01 * static_cast<double>(i) - 15));
   const Out given = run.cotangent("pre", xs, pre);
-  run.backend().run(GeluForward{.y = run.output("y", xs), .pre = given, .dropout = {}});
+  run.backend().run(GeluForward{.y = run.output("y", xs), .pre = given, .gelu = kind, .dropout = {}});
   LinearResidualBackward backward{};
   backward.dx = run.output("slope", xs);
   backward.dbranch = run.output("dbranch", ys);
   backward.dweight_acc = run.accumulator("dweight", {1, features});
-  backward.dy = run.cotangent("one", ys, {1});
+  backward.dy = run.wide_input("dy", ys);  // one
   backward.x = run.input("x", xs);
   backward.weight = run.cotangent("ones", {1, features}, std::vector<double>(pre.size(), 1));
   backward.gelu_pre = given;
+  backward.gelu = kind;
   run.backend().run(backward);
 }
 
 // Both are fitted in f32 (kernels/cpu/gelu.h).
 TEST_CASE("gelu: erf and its slope from tail to tail") {
-  OpRun exact(*cpu_backend(), DType::f64, {});
+  OpRun exact(*cpu_backend(), DType::f64, kOne);
   value_and_slope(exact);
   const Values expected = exact.results();
-  for (const char* isa : {"avx2", "avx512"}) {
+  for (const std::string& isa : kCpuIsas) {
     Backend* backend = cpu_backend({.threads = 2, .isa = isa});
     if (backend == nullptr) continue;
     CAPTURE(isa);
-    OpRun run(*backend, DType::f32, {});
+    OpRun run(*backend, DType::f32, kOne);
     value_and_slope(run);
     const Values found = run.results();
     for (std::size_t i = 0; i < found.at("y").size(); ++i) {
@@ -108,6 +111,40 @@ TEST_CASE("gelu: threads and instruction sets") {
   const Dropout dropout{.rate = 0.3, .key = {}, .first_sample = 0};
   check_backends(hidden_layer({2, 197, 96}, GeluKind::erf, dropout));
   check_backends(hidden_layer({2, 700, 384}, GeluKind::erf, dropout));  // past the CPU's caches
+}
+
+// From tail to tail, through each piece of the tables of kernels/cpu/gelu_table.h.
+TEST_CASE("gelu: bf16 is off by a rounding and 1e-5") {
+  for (const GeluKind kind : {GeluKind::erf, GeluKind::tanh, GeluKind::quick}) {
+    CAPTURE(static_cast<int>(kind));
+    OpRun exact(*cpu_backend(), DType::f64, kOne, true);
+    value_and_slope(exact, kind);
+    const Values expected = exact.results();
+    for (const std::string& isa : kCpuIsas) {
+      Backend* backend = cpu_backend({.threads = 2, .isa = isa});
+      if (backend == nullptr) continue;
+      CAPTURE(isa);
+      OpRun run(*backend, DType::bf16, kOne);
+      value_and_slope(run, kind);
+      const Values found = run.results();
+      for (const char* name : {"y", "slope"}) {
+        CAPTURE(name);
+        double worst = 0;
+        for (std::size_t i = 0; i < found.at(name).size(); ++i) {
+          const double value = expected.at(name)[i];
+          worst = std::max(worst, std::abs(found.at(name)[i] - value) - 0x1p-8 * std::abs(value));
+        }
+        CHECK(worst <= (kind == GeluKind::quick ? 4e-5 : 1e-5));
+      }
+    }
+  }
+}
+
+TEST_CASE("gelu: bf16, the fused op, its repetition, and results past the CPU's caches") {
+  const Dropout dropout{.rate = 0.3, .key = {}, .first_sample = 0};
+  check_bf16(hidden_layer({2, 197, 96}, GeluKind::erf, dropout), {}, 1);
+  check_bf16(hidden_layer({2, 700, 768}, GeluKind::erf, dropout), {}, 1);
+  check_bf16(hidden_layer({2, 700, 776}, GeluKind::tanh, {}), {}, 1);  // rows that do not begin on a vector
 }
 
 }  // namespace

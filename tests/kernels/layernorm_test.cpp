@@ -49,12 +49,14 @@ TEST_CASE("layernorm: f32, threads and instruction sets") {
     check_backends(layernorm(3, tokens, 192));
   check_backends(layernorm(2, 5, 37));
   check_backends(layernorm(1, 3, 16400));  // a row longer than a task
+  check_backends(layernorm(2, 700, 400));  // results past the CPU's caches
 }
 
 TEST_CASE("layernorm: bf16 beside f32") {
   for (std::int64_t dim : {31, 33, 192, 257})
     check_bf16(layernorm(3, 33, dim));
   check_bf16(layernorm(1, 197, 64));
+  check_cpu_bf16(layernorm(3, 700, 512));  // results past the CPU's caches
 }
 
 TEST_CASE("layernorm: the formula, written out") {

@@ -117,6 +117,9 @@ TEST_CASE("linear_residual: bf16 backward") {
     check_bf16(residual_backward(sizes, {}, true, GeluKind::tanh), exact_branch(sizes), 0, 1.13);
     check_bf16(residual_backward(sizes, {.gamma = true}, false), exact_branch(sizes));
   }
+  const Sizes large = {2, 700, 768, 8};  // results past the CPU's caches
+  check_cpu_bf16(residual_backward(large, {}, true, GeluKind::erf), exact_branch(large));
+  check_cpu_bf16(residual_backward(large, {}, false), exact_branch(large));
 }
 
 }  // namespace

@@ -61,6 +61,8 @@ TEST_CASE("linear: bf16") {
     check_bf16(linear(sizes, true), {}, 0, kBiasOnCuda);
   check_bf16(linear({3, 257, 31, 197}, false));
   check_cpu_bf16(linear({9, 197, 64, 390}, true));  // several blocks of rows, slices and tiles
+  check_cpu_bf16(linear({2, 700, 8, 768}, true));   // results past the CPU's caches
+  check_cpu_bf16(linear({2, 700, 768, 8}, true));
 }
 
 TEST_CASE("linear: the formula, written out") {

@@ -84,7 +84,7 @@ TEST_CASE("profile: what was done is added up, linear layers by their shape") {
 TEST_CASE(
     "measure_peak: a processor adds and multiplies, on two threads and with each "
     "instruction set") {
-  for (const char* isa : {"avx2", "avx512"}) {
+  for (const std::string& isa : kCpuIsas) {
     Backend* backend = cpu_backend({.threads = 2, .isa = isa});
     if (backend == nullptr) continue;
     CAPTURE(isa);

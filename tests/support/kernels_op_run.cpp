@@ -179,7 +179,7 @@ void check_close(const Values& a, const Values& b, double tolerance) {
 void check_backends(const Scenario& scenario, const Values& given) {
   const Values reference = reference_results(scenario, given);
   check_cuda(scenario, given, reference);
-  for (const std::string isa : {"avx2", "avx512", "generic"}) {
+  for (const std::string& isa : kCpuIsas) {
     for (const std::string gemm : {"vitrail", "onednn", "eigen"}) {
       CAPTURE(isa);
       CAPTURE(gemm);
@@ -241,7 +241,7 @@ void check_bf16(const Scenario& scenario, const Values& given, double roundings,
 
 void check_cpu_bf16(const Scenario& scenario, const Values& given, double roundings) {
   const Values exact = exact_results(scenario, given);
-  for (const std::string isa : {"avx2", "avx512", "generic"}) {
+  for (const std::string& isa : kCpuIsas) {
     for (const std::string gemm : {"onednn", "eigen"}) {
       CAPTURE(isa);
       CAPTURE(gemm);

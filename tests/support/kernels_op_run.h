@@ -57,6 +57,9 @@ class OpRun {
 
 using Scenario = std::function<void(OpRun&)>;
 
+// BackendOptions::isa of every build.
+inline const std::vector<std::string> kCpuIsas = {"avx512_bf16", "avx512", "avx2", "generic"};
+
 // A CPU backend, made once for each set of options. Null where this build or machine has no such thing.
 Backend* cpu_backend(const BackendOptions& options = {.threads = 2});
 
