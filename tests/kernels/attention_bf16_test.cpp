@@ -53,11 +53,9 @@ TEST_CASE("attention: bf16 backward") {
 }
 
 TEST_CASE("attention: bf16 results past the CPU's caches") {
-  for (const Sizes& s :
-       {Sizes{1024, 16, 2, 32}, Sizes{1024, 16, 2, 40}}) {  // heads on whole vectors, and not
-    check_cpu_bf16(attention_forward(s, 0), {}, 1);
-    check_backward(s, 0);
-  }
+  const Sizes whole = {4100, 4, 2, 32}, part = {4100, 4, 2, 40};  // heads on whole vectors, and not
+  check_cpu_bf16(attention_forward(part, 0), {}, 1);
+  check_backward(whole, 0);
 }
 
 TEST_CASE("attention: bf16 with large scores neither overflows nor becomes NaN") {
