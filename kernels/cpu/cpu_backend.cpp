@@ -52,11 +52,6 @@ bool has_flag(const std::string& flag) {
   return (" " + cpuinfo("flags") + " ").find(" " + flag + " ") != std::string::npos;
 }
 
-// Tiles are faster yet, and how fast is not measured.
-bool has_bf16_dot_products() {
-  return has_flag("avx512_bf16") && !has_flag("amx_tile");
-}
-
 struct IsaChoice {
   const char* name;  // as in BackendOptions
   const OpTable* ops;
@@ -200,7 +195,8 @@ class CpuBackend final : public Backend {
     bulk_copy(context_.pool(), to, from.data, bytes);
   }
   DevicePeak measure_peak() override {
-    return cpu::measure_peak(context_, *isa_.ops, has_bf16_dot_products());
+    // Tiles are faster than dot products, and how fast is not measured.
+    return cpu::measure_peak(context_, *isa_.ops, has_dots(isa_) && !has_flag("amx_tile"));
   }
   const std::byte* host_bytes(In view) const override { return static_cast<const std::byte*>(view.data); }
 

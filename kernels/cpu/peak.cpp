@@ -3,7 +3,7 @@
 #include "kernels/cpu/ops.h"
 #include "kernels/cpu/vec.h"
 
-#ifdef __AVX512F__
+#ifdef __AVX512BF16__
 #include <immintrin.h>
 #endif
 
@@ -35,8 +35,8 @@ double multiply_add(T* to) {
   return 2.0 * kChains * double(kLanes<T>) * double(kTurns);
 }
 
-#ifdef __AVX512F__
-__attribute__((target("avx512bf16"))) double multiply_add_bf16(float* to) {
+#ifdef __AVX512BF16__
+double multiply_add_bf16(float* to) {
   __m512 sum[kChains];
 #pragma GCC unroll 24
   for (int i = 0; i < kChains; ++i)
@@ -58,7 +58,7 @@ __attribute__((target("avx512bf16"))) double multiply_add_bf16(float* to) {
 
 double arithmetic(PeakLoop::Kind kind, void* to) {
   if (kind == PeakLoop::Kind::f64) return multiply_add(static_cast<double*>(to));
-#ifdef __AVX512F__
+#ifdef __AVX512BF16__
   if (kind == PeakLoop::Kind::bf16) return multiply_add_bf16(static_cast<float*>(to));
 #endif
   return kind == PeakLoop::Kind::f32 ? multiply_add(static_cast<float*>(to)) : 0;

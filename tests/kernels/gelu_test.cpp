@@ -100,11 +100,17 @@ TEST_CASE("gelu: erf and its slope from tail to tail") {
 
 TEST_CASE("gelu: an infinity or a NaN is not hidden") {
   constexpr double kInf = std::numeric_limits<double>::infinity();
-  OpRun run(*cpu_backend(), DType::f32, {});
-  const Out pre = run.cotangent("pre", {1, 1, 2}, {kInf, std::nan("")});
-  run.backend().run(GeluForward{.y = run.output("y", {1, 1, 2}), .pre = pre, .dropout = {}});
-  CHECK(run.results().at("y")[0] == kInf);
-  CHECK(std::isnan(run.results().at("y")[1]));
+  for (const std::string& isa : kCpuIsas) {
+    Backend* backend = cpu_backend({.threads = 2, .isa = isa});
+    if (backend == nullptr) continue;
+    for (const DType dtype : {DType::f32, DType::bf16}) {
+      OpRun run(*backend, dtype, {});
+      const Out pre = run.cotangent("pre", {1, 1, 2}, {kInf, std::nan("")});
+      run.backend().run(GeluForward{.y = run.output("y", {1, 1, 2}), .pre = pre, .dropout = {}});
+      CHECK(run.results().at("y")[0] == kInf);
+      CHECK(std::isnan(run.results().at("y")[1]));
+    }
+  }
 }
 
 TEST_CASE("gelu: threads and instruction sets") {
