@@ -89,10 +89,7 @@ Vec<float> power_of_two(Vec<float> t) {
 }
 #endif
 
-// Whole vectors of bf16, on rows that have room for them.
-void store_halves(Bf16* to, const HalfBitsVec& halves) {
-  std::memcpy(to, &halves, sizeof halves);
-}
+constexpr WholeVector<float> kWhole{};  // on rows that have room for whole vectors
 
 // p = 2^(factor · (scores − largest)) times the mask (may be null), 0 behind the last token. Returns the sum
 // before the mask.
@@ -104,7 +101,7 @@ float exponentiate(const float* scores, std::int64_t tokens, float factor, float
     Vec<float> value = access.only(power_of_two(load(scores + i) * factor - offset), 0.0f);
     sum += value;
     if (mask) value *= access.load(mask + i);
-    store_halves(p + i, rounded_to_bf16(value));
+    write_bits(kWhole, p + i, rounded_to_bf16(value));
   });
   return sum_of<float>(sum);
 }
@@ -292,8 +289,8 @@ void score_gradients(const BackwardPair& pair, const BackwardMemory& memory, std
     const RoundedScores a(access, low, i, scale);
     RoundedScores b(access, high, i, scale);
     if (!both) b.p = b.ds = HalfBitsVec{};
-    store_halves(to.ds.at(at) + i, a.ds);
-    if (both) store_halves(to.ds.at(at + 1) + i, b.ds);
+    write_bits(kWhole, to.ds.at(at) + i, a.ds);
+    if (both) write_bits(kWhole, to.ds.at(at + 1) + i, b.ds);
     store_words(to.ds_pairs.at(at / 2) + i, a.ds, b.ds);
     store_words(to.p_pairs.at(at / 2) + i, a.p, b.p);
   });

@@ -68,7 +68,7 @@ struct IsaChoice {
 std::vector<IsaChoice> isa_choices() {
   std::vector<IsaChoice> choices;
 #ifdef VITRAIL_HAVE_AVX512_BF16
-  const bool dots = __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni");
+  const bool dots = __builtin_cpu_supports("avx512bf16");
   choices.push_back({"avx512_bf16", &avx512_bf16::kOpTable, has_avx512() && dots,
                      has_flag("amx_tile") ? "AVX-512 (dot products, AMX)" : "AVX-512 (dot products)"});
 #endif

@@ -73,7 +73,7 @@ void multiply_tile(std::int64_t depth, const Left& a, const float* panel, typena
   for (int g = 0; g < kGroups; ++g)
     group[g] = a.data + 3 * g * a.row_step;
   const std::int64_t row_step = a.row_step, depth_step = a.depth_step;
-  const std::int64_t step = kFetch ? 64 / sizeof(float) : depth;
+  const std::int64_t step = kFetch ? kLine<float> : depth;
   const float* below = a.tile(1).data;
   for (std::int64_t line = 0; line < depth; line += step, below += step) {
 #pragma GCC unroll 16

@@ -294,9 +294,9 @@ void backward_residual(Context& context, const LinearResidualBackward& op) {
                      .dy = branch_gradients<C>(context, op, sizes),
                      .x = op.x.as<C>(),
                      .weight = op.weight.as<C>()};
-  grads.dx_past_caches = kIsBf16<C> && streams_dx<C>(op.dx, sizes);
+  const bool sums_elsewhere = kIsBf16<C> || (op.gelu_pre && kept_sums<C>(context, sizes.out));
+  grads.dx_past_caches = sums_elsewhere && streams_dx<C>(op.dx, sizes);
   if (!op.gelu_pre) return backward(context, grads, PlainFinish<C>{grads});
-  grads.dx_past_caches = (kIsBf16<C> || kept_sums<C>(context, sizes.out)) && streams_dx<C>(op.dx, sizes);
   with_gelu<C>(op.gelu, [&]<class Gelu>(const Gelu& gelu) {
     backward(context, grads,
              GeluFinish<C, Gelu>{.op = op,

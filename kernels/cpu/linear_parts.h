@@ -224,8 +224,7 @@ inline void multiply_rows(Context& context, int worker, const Tile& tile, const 
           with_even_depth({x.at(row), x.stride}, rows.rows, weight.depth, memory.left);
       // The rows below, which follow each other in memory.
       const std::int64_t below = smaller(kStripRows, tile.rows - row - rows.rows);
-      constexpr std::int64_t kLine = 64 / sizeof(Bf16);
-      const Ahead ahead{x.at(row + rows.rows), kLine, divided_up(below * x.stride, kLine)};
+      const Ahead ahead{x.at(row + rows.rows), kLine<Bf16>, divided_up(below * x.stride, kLine<Bf16>)};
       multiply_strips(rows, even, weight, memory.sums, ahead, finish);
     }
   } else {

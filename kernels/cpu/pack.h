@@ -24,45 +24,34 @@ inline BitsVec combined(const HalfBitsVec& low, const HalfBitsVec& high) {
   return zero_extended(low) | zero_extended(high) << 16;
 }
 
-#ifdef __AVX512BW__
-// The words of a whole panel, by one instruction for sixteen of them.
-inline void interleave_panel(const Bf16* low, const Bf16* high, std::uint32_t* to) {
-  typedef std::uint16_t Numbers __attribute__((vector_size(kVectorBytes)));
-  static_assert(kPanelCols == kVectorBytes / sizeof(Bf16));
-  Numbers lower, upper;
-  std::memcpy(&lower, low, sizeof lower);
-  std::memcpy(&upper, high, sizeof upper);
-  const auto words = [&]<int... kAt>(std::integer_sequence<int, kAt...>, auto first) {
-    return __builtin_shufflevector(lower, upper, (first + kAt / 2 + kAt % 2 * int{kPanelCols})...);
-  };
-  using All = std::make_integer_sequence<int, int{kPanelCols}>;
-  const Numbers left = words(All{}, std::integral_constant<int, 0>{}),
-                right = words(All{}, std::integral_constant<int, kPanelCols / 2>{});
-  std::memcpy(to, &left, sizeof left);
-  std::memcpy(to + kHalfPanel, &right, sizeof right);
-}
-
-// The same of half a panel, with zeros for the numbers that are not asked for.
-inline void interleave_some(const Bf16* low, const Bf16* high, __mmask16 of_low, __mmask16 of_high,
-                            std::uint32_t* to) {
-  const __m512i order = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7,
-                                         38, 6, 37, 5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
-  const __m512i lower = _mm512_castsi256_si512(_mm256_maskz_loadu_epi16(of_low, low)),
-                upper = _mm512_castsi256_si512(_mm256_maskz_loadu_epi16(of_high, high));
-  _mm512_storeu_si512(to, _mm512_permutex2var_epi16(lower, order, upper));
-}
-#endif
-
-// to[i] = (low[i], high[i]); high may be null, for zeros.
+// to[i] = (low[i], high[i]); high may be null, for zeros. With AVX512-BW whole half panels are written, with
+// zeros behind the last.
 inline void interleave(const Bf16* low, const Bf16* high, std::int64_t count, std::uint32_t* to) {
 #ifdef __AVX512BW__
-  if (count == kPanelCols && high) return interleave_panel(low, high, to);
-#endif
+  const __m512i order = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7,
+                                         38, 6, 37, 5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
+  if (count == kPanelCols && high) {  // a whole vector of each
+    const __m512i lower = _mm512_loadu_si512(low), upper = _mm512_loadu_si512(high);
+    const __m512i right = _mm512_add_epi16(order, _mm512_set1_epi16(kHalfPanel));
+    _mm512_storeu_si512(to, _mm512_permutex2var_epi16(lower, order, upper));
+    _mm512_storeu_si512(to + kHalfPanel, _mm512_permutex2var_epi16(lower, right, upper));
+    return;
+  }
+  for (std::int64_t i = 0; i < count; i += kHalfPanel) {
+    const auto some = static_cast<__mmask16>((1 << smaller(kHalfPanel, count - i)) - 1);
+    const __m256i lower = _mm256_maskz_loadu_epi16(some, low + i),
+                  upper = high ? _mm256_maskz_loadu_epi16(some, high + i) : _mm256_setzero_si256();
+    const __m512i words =
+        _mm512_permutex2var_epi16(_mm512_castsi256_si512(lower), order, _mm512_castsi256_si512(upper));
+    _mm512_storeu_si512(to + i, words);
+  }
+#else
   each_vector<float>(count, [&](std::int64_t i, const auto& access) {
     const HalfBitsVec upper = high ? bits_of(access, high + i) : HalfBitsVec{};
     const BitsVec words = combined(bits_of(access, low + i), upper);
-    access.store(reinterpret_cast<float*>(to + i), reinterpret_cast<Vec<float>>(words));
+    access.store(reinterpret_cast<float*>(to + i), reinterpret_cast<Vec<float> >(words));
   });
+#endif
 }
 
 // Pair `pair` of b (2·pairs, cols), all its panels, from two rows, the second of which may be null.
@@ -116,16 +105,11 @@ inline constexpr std::int64_t kLeftSpill = kHalfPanel - kBlockRows;
 // A pair of a (rows, 2·pairs), all its blocks of kBlockRows rows, from two rows of aᵀ, the second of which
 // may be null. The blocks' places are `block_words` apart. Rows of aᵀ have `room` numbers to read: where
 // there are kHalfPanel, so many are packed, and what is too much is to be written over.
-inline void pack_left_pair(const Bf16* low, const Bf16* high, std::int64_t rows,
-                           [[maybe_unused]] std::int64_t room, std::int64_t block_words, std::uint32_t* to) {
+inline void pack_left_pair(const Bf16* low, const Bf16* high, std::int64_t rows, std::int64_t room,
+                           std::int64_t block_words, std::uint32_t* to) {
   for (std::int64_t row = 0; row < rows; row += kBlockRows, to += block_words) {
     const std::int64_t count = smaller(kBlockRows, rows - row);
-#ifdef __AVX512BW__
-    const auto some = static_cast<__mmask16>((1 << count) - 1);
-    interleave_some(low + row, (high ? high : low) + row, some, high ? some : __mmask16{0}, to);
-#else
     interleave(low + row, high ? high + row : nullptr, room - row >= kHalfPanel ? kHalfPanel : count, to);
-#endif
   }
 }
 

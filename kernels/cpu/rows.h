@@ -12,12 +12,15 @@ struct Rows {
   T* at(std::int64_t row) const { return data + row * stride; }
 };
 
+// Numbers in a line of the caches.
+template <class T>
+inline constexpr std::int64_t kLine = 64 / static_cast<std::int64_t>(sizeof(T));
+
 // Asks for a row that will be read soon, among others so far away that no processor guesses it. Between other
 // work, a row at a time: a cache that is asked for hundreds of lines at once drops what it cannot note.
 template <class T>
 inline void fetch_ahead(const T* row, std::int64_t count) {
-  constexpr std::int64_t kLine = 64 / static_cast<std::int64_t>(sizeof(T));
-  for (std::int64_t i = 0; i < count; i += kLine)
+  for (std::int64_t i = 0; i < count; i += kLine<T>)
     __builtin_prefetch(row + i);
 }
 

@@ -45,14 +45,13 @@ inline void multiply_gradients(Context& context, int worker, const WeightGradien
 // What product `number` of a block and a panel asks for of the rows after these: a line of each of as many as
 // it has pairs, half of them.
 inline Ahead next_rows(const WeightGradient<Bf16>& gradient, std::int64_t number) {
-  constexpr std::int64_t kLine = 64 / sizeof(Bf16);
   const std::int64_t pairs = pairs_of(gradient.rows), half = number % 2 * pairs, line = number / 2;
-  const std::int64_t lines_of_x = divided_up(gradient.in, kLine),
-                     lines_of_dy = divided_up(gradient.out, kLine);
+  const std::int64_t lines_of_x = divided_up(gradient.in, kLine<Bf16>),
+                     lines_of_dy = divided_up(gradient.out, kLine<Bf16>);
   const bool of_x = line < lines_of_x;
   if (line >= lines_of_x + lines_of_dy) return {};
   const Rows<const Bf16>& from = of_x ? gradient.x : gradient.dy;
-  return {from.at(gradient.rows + half) + (of_x ? line : line - lines_of_x) * kLine, from.stride,
+  return {from.at(gradient.rows + half) + (of_x ? line : line - lines_of_x) * kLine<Bf16>, from.stride,
           smaller(pairs, gradient.rows_after - half)};
 }
 

@@ -53,9 +53,9 @@ TEST_CASE("gelu: from pre alone come the bits of the fused op") {
   }
 }
 
-// gelu(pre), and dx = gelu'(pre): the gradient through one output of ones.
 const Values kOne = {{"dy", {1}}};
 
+// gelu(pre), and dx = gelu'(pre): the gradient through one output of ones; the run is given kOne.
 void value_and_slope(OpRun& run, GeluKind kind = GeluKind::erf) {
   const std::int64_t features = 3001;
   const Shape xs = {1, 1, features}, ys = {1, 1, 1};
